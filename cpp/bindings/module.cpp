@@ -1,0 +1,8 @@
+// The Python module: one bind_<topic> function per file of this folder.
+#include "topics.hpp"
+
+PYBIND11_MODULE(ibkr_trading_engine_py, module) {
+    module.doc() = "Compiled kernels of workbench; use them through workbench.kernels, which documents them.";
+    bind_build_info(module);
+    bind_features(module);
+}

@@ -1,0 +1,6 @@
+#pragma once
+// What each topic file offers to module.cpp.
+#include <pybind11/pybind11.h>
+
+void bind_build_info(pybind11::module_& module);
+void bind_features(pybind11::module_& module);
