@@ -1,0 +1,255 @@
+"""The `workbench` command: thin. It parses, shows progress on standard error and prints results on standard output.
+
+Exit codes: 0 done, 1 something is missing (``doctor``), 2 bad input, 130 interrupted (the same command goes on).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from workbench import __version__
+from workbench.config import Settings
+from workbench.core.errors import ConfigError, WorkbenchError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Research-to-live trading workbench: bars in, decisions and an honest backtest out.",
+)
+
+Out = Annotated[Path, typer.Option("--out", help="Workspace folder; everything a job makes lies there.")]
+Config = Annotated[Path | None, typer.Option("--config", help="TOML file of settings (`workbench config` prints one).")]
+Data = Annotated[Path, typer.Option("--data", help="File or folder of bars: Parquet or CSV.")]
+UniverseFile = Annotated[Path | None, typer.Option("--universe", help="TOML or CSV: symbol, type, leverage, ...")]
+Columns = Annotated[list[str] | None, typer.Option("--column", help="FIELD=NAME, e.g. close=px_last; repeatable.")]
+Zone = Annotated[str | None, typer.Option("--timezone", help="Zone of times that carry none.")]
+Stamp = Annotated[str | None, typer.Option("--stamp", help="What a bar's time means: its start or its end.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
+Profile = Annotated[str | None, typer.Option("--profile", help="demo, default or full: how much work training does.")]
+DEFAULT_OUT = Path("runs/default")
+
+
+@app.command()
+def demo(out: Out = Path("runs/demo"), as_json: Json = False) -> None:
+    """The whole job on a simulated market: 30 symbols, 120 days of bars, 3 years of daily bars.
+
+    Example: workbench demo --out runs/demo
+    """
+    from workbench.research.steps import Job, run_all, simulate
+
+    job = Job.open(out, Settings().change(training={"profile": "demo"}))
+    simulate(job)
+    _print(run_all(job), as_json)
+
+
+@app.command()
+def run(
+    data: Data,
+    universe: UniverseFile = None,
+    config: Config = None,
+    out: Out = DEFAULT_OUT,
+    column: Columns = None,
+    timezone: Zone = None,
+    stamp: Stamp = None,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """The whole job on your own bars: import, train, blend, calibrate, backtest, report.
+
+    Example: workbench run --data bars/ --column close=px_last --timezone America/New_York
+    """
+    from workbench.research.steps import Job, import_data, run_all
+
+    job = Job.open(out, _settings(config, out, profile))
+    import_data(job, data, universe, _columns(column), timezone, stamp)
+    _print(run_all(job), as_json)
+
+
+@app.command()
+def simulate(
+    symbols: Annotated[int, typer.Option(min=2, max=500)] = 30,
+    days: Annotated[int, typer.Option(min=20, max=1000, help="Sessions with intraday bars.")] = 120,
+    daily: Annotated[int, typer.Option(min=60, max=5000, help="Sessions of daily bars, these included.")] = 756,
+    seed: Annotated[int, typer.Option(min=0)] = 7,
+    ic: Annotated[float, typer.Option(min=0.0, max=0.5, help="Planted information coefficient at 5 minutes.")] = 0.03,
+    out: Out = DEFAULT_OUT,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Fill the store with a simulated market.
+
+    Example: workbench simulate --symbols 30 --days 120 --seed 7
+    """
+    from workbench.research.steps import Job
+    from workbench.research.steps import simulate as step
+
+    job = Job.open(out, _settings(config, out, None))
+    _print(step(job, symbols=symbols, days=days, daily=daily, seed=seed, ic=ic), as_json)
+
+
+@app.command("import")
+def import_(
+    data: Data,
+    universe: UniverseFile = None,
+    column: Columns = None,
+    timezone: Zone = None,
+    stamp: Stamp = None,
+    out: Out = DEFAULT_OUT,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Fill the store with your own bars; bad rows go to quarantine.parquet with a reason.
+
+    Example: workbench import --data bars.csv --timezone America/New_York
+    """
+    from workbench.research.steps import Job, import_data
+
+    job = Job.open(out, _settings(config, out, None))
+    _print(import_data(job, data, universe, _columns(column), timezone, stamp), as_json)
+
+
+@app.command()
+def train(out: Out = DEFAULT_OUT, config: Config = None, profile: Profile = None, as_json: Json = False) -> None:
+    """Features, labels and nested walk-forward training; saves out-of-fold forecasts and models.
+
+    Example: workbench train --out runs/mine --profile full
+    """
+    _step("train", out, config, profile, as_json)
+
+
+@app.command()
+def blend(out: Out = DEFAULT_OUT, config: Config = None, as_json: Json = False) -> None:
+    """Fit the per-horizon blenders and the cost model on out-of-fold forecasts.
+
+    Example: workbench blend --out runs/mine
+    """
+    _step("blend", out, config, None, as_json)
+
+
+@app.command()
+def calibrate(out: Out = DEFAULT_OUT, config: Config = None, as_json: Json = False) -> None:
+    """Calibrate the barrier gates; completes the blender bundle.
+
+    Example: workbench calibrate --out runs/mine
+    """
+    _step("calibrate", out, config, None, as_json)
+
+
+@app.command()
+def backtest(out: Out = DEFAULT_OUT, config: Config = None, as_json: Json = False) -> None:
+    """Trade the walk-forward stages through decide() and the matching engine.
+
+    Example: workbench backtest --out runs/mine --json
+    """
+    _step("backtest", out, config, None, as_json)
+
+
+@app.command()
+def report(out: Out = DEFAULT_OUT, config: Config = None, as_json: Json = False) -> None:
+    """Write report.html from what the other steps left.
+
+    Example: workbench report --out runs/mine
+    """
+    _step("report", out, config, None, as_json)
+
+
+@app.command()
+def config() -> None:
+    """Print every setting with its default, as TOML.
+
+    Example: workbench config > my.toml
+    """
+    print(Settings().to_toml(), end="")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Versions, instruction sets, how the kernels were built, and what is missing for live trading.
+
+    Example: workbench doctor --json
+    """
+    from workbench.doctor import examine
+
+    found = examine()
+    _print(found, as_json)
+    if found["problems"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def _step(name: str, out: Path, config: Path | None, profile: str | None, as_json: bool) -> None:
+    from workbench.research import steps
+
+    job = steps.Job.open(out, _settings(config, out, profile))
+    _print(getattr(steps, name)(job), as_json)
+
+
+def _settings(config: Path | None, out: Path, profile: str | None) -> Settings:
+    """The settings of `config`, else those of the workspace, else the defaults; `profile` replaces the profile."""
+    inside = out / "config.toml"
+    chosen = config or (inside if inside.is_file() else None)
+    settings = Settings.from_toml(chosen) if chosen else Settings()
+    return settings.change(training={"profile": profile}) if profile else settings
+
+
+def _columns(pairs: list[str] | None) -> dict[str, str]:
+    bad = [p for p in pairs or [] if p.count("=") != 1]
+    if bad:
+        raise ConfigError(f"--column {bad[0]!r} is not FIELD=NAME; write for example --column close=px_last")
+    return dict(p.split("=") for p in pairs or [])
+
+
+def _print(outcome: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(outcome, indent=1, sort_keys=True))
+        return
+    for line in _lines(outcome):
+        print(line)
+
+
+def _lines(tree: dict[str, Any], indent: str = "") -> list[str]:
+    """A mapping as aligned `name  value` lines; the value of ``report`` stands alone in the last one."""
+    lines: list[str] = []
+    width = max((len(str(k)) for k in tree), default=0)
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            lines += [f"{indent}{key}", *_lines(value, indent + "  ")]
+        elif isinstance(value, (list, tuple)) and value:
+            lines += [f"{indent}{key}", *(f"{indent}  - {item}" for item in value)]
+        else:
+            lines.append(f"{indent}{key!s:<{width}}  {value}")
+    return lines
+
+
+def main() -> None:
+    """Entry point: errors of ours are one message on standard error, never a traceback."""
+    try:
+        code = app(prog_name="workbench", standalone_mode=False)
+    except WorkbenchError as error:
+        notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", []))
+        print(f"workbench: {error}{notes}", file=sys.stderr)
+        sys.exit(2)
+    except (typer.Abort, KeyboardInterrupt):
+        print("\nworkbench: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        sys.exit(130)
+    except TyperException as error:  # a usage error: click's own text, with the nearest command
+        error.show()  # type: ignore[attr-defined]
+        sys.exit(2)
+    sys.exit(code or 0)
+
+
+if __name__ == "__main__":
+    main()

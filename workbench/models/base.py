@@ -1,0 +1,147 @@
+"""What every family of models promises: how it is fitted, asked and written down.
+
+A family sees a table of features, a label in units of its own sigma, and weights. It knows no horizon, no symbol and
+no calendar: rows come in time order, that is all. R rows, F features, L bars of a window.
+
+Conventions shared by all families
+----------------------------------
+* `y` is the realised return divided by sigma_h (unit-ish), or 0/1 when ``classify=True``. Regressors predict the
+  *deviation from the mean label*: a drift that all rows share is not a forecast, so a constant label gives 0.
+* Features are cast to float32 before anything is learned; infinities count as unknown. NaN is imputed inside the
+  fitted model. A row whose features are all NaN (of a window: of its latest bar) predicts NaN, which is abstention.
+* Rows with an unknown label or a weight of 0 are left out of the fit. Fewer than `min_rows` such rows is an
+  :class:`~workbench.core.errors.InsufficientDataError`.
+* The same inputs, seed and threads give the same bytes in :meth:`Fitted.files`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+from workbench.core.arrays import FloatArray
+from workbench.core.errors import ConfigError, WorkbenchError, nearest_name
+from workbench.models.windows import WindowView
+
+Inputs: TypeAlias = FloatArray | WindowView
+"""(R, F) features, or a view of R windows for a sequential family."""
+
+Task = Literal["regress", "classify"]
+Side = Literal["peak", "valley"]
+
+
+class BarrierKey(NamedTuple):
+    """One barrier classifier: P(the lower (`peak`) or upper (`valley`) barrier is touched first)."""
+
+    family: str
+    side: Side
+    horizon: str
+
+    def __str__(self) -> str:
+        return f"{self.family}/{self.side}/{self.horizon}"
+
+
+class ModelFailure(WorkbenchError, RuntimeError):
+    """A loaded model could not answer: the predictor counts it and lets the model abstain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The most work that one fit may do. Early stopping usually ends it sooner.
+
+    `rounds` boosting rounds; `trees` of a forest; `epochs` of a tabular network; `sequence_epochs` of a sequential
+    one; `passes` over the rows of an online learner.
+    """
+
+    rounds: int = 200
+    trees: int = 60
+    epochs: int = 6
+    sequence_epochs: int = 3
+    passes: int = 4
+
+    @classmethod
+    def named(cls, profile: str) -> Budget:
+        """The budget of a training profile: ``demo``, ``default`` or ``full``.
+
+        >>> Budget.named("demo").rounds < Budget.named("full").rounds
+        True
+        """
+        if profile not in _PROFILES:
+            known = ", ".join(_PROFILES)
+            raise ConfigError(f"profile {profile!r} is unknown: choose from {known}.{nearest_name(profile, _PROFILES)}")
+        return _PROFILES[profile]
+
+
+_PROFILES: dict[str, Budget] = {
+    "demo": Budget(rounds=100, trees=30, epochs=4, sequence_epochs=2, passes=3),
+    "default": Budget(),
+    "full": Budget(rounds=600, trees=200, epochs=20, sequence_epochs=8, passes=6),
+}
+
+
+@runtime_checkable
+class Fitted(Protocol):
+    """A family after its fit, still in the library that fitted it."""
+
+    family: str
+    task: Task
+    info: dict[str, float | int | str]
+    """For reports: rows used, best iteration, weights of a stack; ``constant`` 1 where nothing was learned."""
+
+    def predict(self, X: Inputs) -> FloatArray:
+        """(R,) float64: sigmas of expected return, or P(y = 1) for a classifier; NaN where the row abstains."""
+        ...
+
+    def files(self) -> dict[str, bytes]:
+        """File name -> content; ``load_fitted(family, files)`` gives the same predictions to 1e-5, without torch."""
+        ...
+
+
+@runtime_checkable
+class RuntimeModel(Protocol):
+    """A fitted model as it runs live: ONNX Runtime or the library's own text format."""
+
+    family: str
+    task: Task
+    digest: str
+    """Content digest of the files it was loaded from."""
+    n_features: int
+    length: int
+    """Bars of the window it wants; 0 for a tabular model."""
+
+    def predict(self, X: Inputs) -> FloatArray:
+        """As :meth:`Fitted.predict`; a sequential model also takes (R, L, F + 1) float32 windows with the marker."""
+        ...
+
+
+@runtime_checkable
+class Family(Protocol):
+    """How one family learns. Families are stateless: `fit` returns what was learned."""
+
+    name: str
+    sequential: bool
+    """Whether X is a :class:`~workbench.models.windows.WindowView`."""
+    slow: bool
+    """Whether the rows that it sees are capped by ``TrainingSettings.max_rows_slow``."""
+    classifies: bool
+    """Whether ``classify=True`` is supported."""
+    min_rows: int
+
+    def fit(
+        self,
+        X: Inputs,
+        y: FloatArray,
+        weight: FloatArray | None = None,
+        *,
+        seed: int,
+        classify: bool = False,
+        threads: int = 1,
+        budget: Budget = Budget(),
+        gap: int | None = None,
+    ) -> Fitted:
+        """Learn y (R,) from X; `weight` (R,) >= 0 (uniqueness), default 1.
+
+        Rows come in time order. What is tuned inside (early stopping, stack weights) is tuned on later rows, with
+        `gap` rows between (the rows of one label length; default 2 % of all), so that no label reaches across.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""One file per family; a family only knows how to fit, predict and write itself down."""

@@ -1,0 +1,50 @@
+"""Progress of long work, on standard error: a bar in a terminal, a line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+Report = Callable[[int, int, str], None]
+"""`report(done, total, text)`: what every long function calls as it goes."""
+
+QUIET_SECONDS = 5.0
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Report]:
+    """A reporter for one piece of work named `title`; says at the end how long it took.
+
+    >>> with progress("counting") as report:
+    ...     report(1, 2, "one")
+    """
+    start = time.monotonic()
+    with _bar(title) if sys.stderr.isatty() else _lines(title) as report:
+        yield report
+    print(f"  {title}: {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Report]:
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[text]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None, text="")
+        yield lambda done, total, text: bar.update(task, completed=done, total=total, text=text)
+
+
+@contextmanager
+def _lines(title: str) -> Iterator[Report]:
+    last = time.monotonic()
+
+    def report(done: int, total: int, text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= QUIET_SECONDS:
+            last = time.monotonic()
+            print(f"  {title}: {done} of {total} {text}", file=sys.stderr, flush=True)
+
+    yield report

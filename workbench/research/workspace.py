@@ -1,0 +1,107 @@
+"""A workspace: one folder that holds everything a research job made, and the record of what is up to date.
+
+Layout: ``config.toml``, ``store/`` (bars), ``cells/`` (training cache), ``models/<id>/``, ``blenders/<id>/``,
+``backtest/``, ``report.html``, ``summary.json`` and ``steps.json`` (step -> digest of its inputs, outcome, seconds).
+A step whose inputs have the same digest is not run again; a step that was interrupted leaves no record.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workbench import __version__
+from workbench.config import Settings
+from workbench.core.digest import digest
+from workbench.core.errors import ConfigError, WorkbenchError
+
+STEPS = ("data", "train", "blend", "calibrate", "backtest", "report")
+
+
+class Workspace:
+    """The folder `root` and its `settings`; `settings` None reads the folder's own ``config.toml``.
+
+    Errors: :class:`ConfigError` when the folder holds other settings than those given for steps already done is not
+    an error: the steps that depend on what changed run again, the others are kept.
+    """
+
+    def __init__(self, root: Path | str, settings: Settings | None = None) -> None:
+        self.root = Path(root)
+        config = self.root / "config.toml"
+        if settings is None:
+            settings = Settings.from_toml(config) if config.is_file() else Settings()
+        self.settings = settings
+        if self.root.exists() and not self.root.is_dir():
+            raise ConfigError(f"workspace {self.root} is a file; name a folder with --out")
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_atomically(config, settings.to_toml())
+
+    @property
+    def store_dir(self) -> Path:
+        return self.root / "store"
+
+    @property
+    def cells_dir(self) -> Path:
+        return self.root / "cells"
+
+    @property
+    def models_dir(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def blenders_dir(self) -> Path:
+        return self.root / "blenders"
+
+    @property
+    def backtest_dir(self) -> Path:
+        return self.root / "backtest"
+
+    @property
+    def report_path(self) -> Path:
+        return self.root / "report.html"
+
+    @property
+    def records(self) -> dict[str, dict[str, Any]]:
+        """Step -> {"inputs": digest, "seconds": float, "outcome": {...}} of every step that was finished."""
+        path = self.root / "steps.json"
+        if not path.is_file():
+            return {}
+        records: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        return records
+
+    def outcome(self, step: str) -> dict[str, Any]:
+        """What a finished step left; :class:`WorkbenchError` names the command that runs a missing one."""
+        record = self.records.get(step)
+        if record is None:
+            command = {"data": "simulate` or `workbench import"}.get(step, step)
+            raise WorkbenchError(f"{self.root} has no finished step {step!r}; run `workbench {command}` first")
+        outcome: dict[str, Any] = record["outcome"]
+        return outcome
+
+    def run(self, step: str, inputs: Any, work: Callable[[], dict[str, Any]], made: tuple[Path, ...] = ()) -> Any:
+        """The outcome of `step`: from the record if `inputs` have the same digest and all of `made` exist, or new."""
+        name = digest(step, __version__, inputs)
+        record = self.records.get(step)
+        if record is not None and record["inputs"] == name and all(p.exists() for p in made):
+            return record["outcome"] | {"unchanged": True}
+        start = time.monotonic()
+        outcome = work()
+        later = STEPS[STEPS.index(step) + 1 :]
+        records = {k: v for k, v in self.records.items() if k not in later}
+        records[step] = {"inputs": name, "seconds": round(time.monotonic() - start, 1), "outcome": outcome}
+        write_atomically(self.root / "steps.json", json.dumps(records, indent=1, sort_keys=True))
+        return outcome
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` so that a reader, or a crash, sees the old file or the new one, never a part."""
+    scratch = path.with_name(path.name + ".part")
+    with scratch.open("w", encoding="utf-8") as f:
+        f.write(text)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(scratch, path)

@@ -1,0 +1,1 @@
+"""Statistics that several rooms need: pure functions of arrays, no files, no clock, no global state."""
