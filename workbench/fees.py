@@ -89,10 +89,11 @@ def plan_named(name: str) -> CommissionPlan:
     )
 
 
-def commission(plan: str, side: int, quantity: float, price: float, session: int, *, adds: bool = False) -> float:
-    """USD charged for one order of `quantity` > 0 shares at `price`; `side` +1 buys, -1 sells; `adds` liquidity.
+def commission(plan: str, side: int, quantity: float, price: float, session: int, *, added: float = 0.0) -> float:
+    """USD charged for one order of `quantity` shares at the mean `price`; `side` +1 buys, -1 sells.
 
-    `session` is in days since 1970. NaN quantity or price gives NaN.
+    `added` of the shares added liquidity, the others removed it. `session` is in days since 1970. NaN quantity or
+    price gives NaN.
 
     >>> round(commission("fixed", 1, 100, 50.0, 20300), 4), round(commission("tiered", 1, 1000, 50.0, 20300), 4)
     (1.0, 6.7)
@@ -106,7 +107,7 @@ def commission(plan: str, side: int, quantity: float, price: float, session: int
     p = plan_named(plan)
     value = quantity * price
     broker = min(max(p.per_share * quantity, p.minimum), p.maximum_rate * value)
-    passed_on = (p.clearing + (p.exchange_add if adds else p.exchange)) * quantity
+    passed_on = p.clearing * quantity + p.exchange * (quantity - added) + p.exchange_add * added
     if value != value:
         return float("nan")
     return broker + passed_on + (_sell_fees(quantity, value, session) if side < 0 else 0.0)

@@ -44,13 +44,13 @@ py::array_t<double> contiguous(const py::array& array) {
 }
 
 py::array_t<double> checked(py::handle object, const char* name, int ndim, const char* shape) {
-    const std::string wanted = std::string(name) + " must be a float64 array of shape " + shape + ", got ";
+    const auto wanted = [&] { return std::string(name) + " must be a float64 array of shape " + shape + ", got "; };
     if (!py::isinstance<py::array>(object))
-        fail(wanted + type_name(object) + "; pass numpy.asarray(" + name + ", dtype=float)");
+        fail(wanted() + type_name(object) + "; pass numpy.asarray(" + name + ", dtype=float)");
     const auto array = py::reinterpret_borrow<py::array>(object);
     if (!py::isinstance<py::array_t<double>>(object))
-        fail(wanted + "dtype " + std::string(py::str(array.dtype())) + "; pass " + name + ".astype(float)");
-    if (array.ndim() != ndim) fail(wanted + "shape " + shape_of(array) + "; reshape " + name);
+        fail(wanted() + "dtype " + std::string(py::str(array.dtype())) + "; pass " + name + ".astype(float)");
+    if (array.ndim() != ndim) fail(wanted() + "shape " + shape_of(array) + "; reshape " + name);
     return contiguous(array);
 }
 
@@ -140,20 +140,20 @@ Result::Result(py::handle out, std::vector<py::ssize_t> shape, std::initializer_
         array_ = py::array_t<double>(std::move(shape));
         return;
     }
-    const std::string remedy = "; pass numpy.empty(" + text_of(shape) + ") or leave it out";
+    const auto remedy = [&] { return "; pass numpy.empty(" + text_of(shape) + ") or leave it out"; };
     if (!py::isinstance<py::array_t<double>>(out))
-        fail("out must be a float64 array, got " + type_name(out) + remedy);
+        fail("out must be a float64 array, got " + type_name(out) + remedy());
     auto given = py::reinterpret_borrow<py::array>(out);
     if (dims(given) != shape)
-        fail("out must have shape " + text_of(shape) + ", got " + shape_of(given) + remedy);
+        fail("out must have shape " + text_of(shape) + ", got " + shape_of(given) + remedy());
     if (!given.writeable() || !(given.flags() & py::array::c_style) || !is_aligned(given))
-        fail("out must be writeable, contiguous and aligned" + remedy);
+        fail("out must be writeable, contiguous and aligned" + remedy());
     array_ = py::reinterpret_borrow<py::array_t<double>>(out);
     for (const Array* input : inputs) {
         const double *begin = input->data(), *end = begin + input->size(), *first = array_.data();
         const bool overlaps = first < end && begin < first + array_.size();
         const bool same = first == begin && static_cast<std::size_t>(array_.size()) == input->size();
-        if (overlaps && !(in_place && same)) fail(std::string("out shares memory with ") + input->name() + remedy);
+        if (overlaps && !(in_place && same)) fail(std::string("out shares memory with ") + input->name() + remedy());
     }
 }
 

@@ -46,7 +46,7 @@ py::array_t<double> covariance(py::handle returns, double halflife, py::handle o
     in_range(halflife, "halflife", 0.0, infinity, true);
     Result result = square_result(r, out);
     const MatrixOutput o = result.matrix();
-    unlocked(work_of(r, 0.3 * static_cast<double>(r.cols())), [&] { ewma_covariance(r.matrix(), halflife, o); });
+    unlocked(work_of(r, 0.15 * static_cast<double>(r.cols())), [&] { ewma_covariance(r.matrix(), halflife, o); });
     return result.array();
 }
 
@@ -55,7 +55,7 @@ py::tuple shrunk(py::handle returns, py::handle out) {
     r.finite();
     Result result = square_result(r, out);
     const MatrixOutput o = result.matrix();
-    const double shrinkage = unlocked(work_of(r, 0.25 * static_cast<double>(r.cols())), [&] { return ledoit_wolf(r.matrix(), o); });
+    const double shrinkage = unlocked(work_of(r, 0.1 * static_cast<double>(r.cols())), [&] { return ledoit_wolf(r.matrix(), o); });
     return py::make_tuple(result.array(), shrinkage);
 }
 
@@ -64,7 +64,7 @@ py::array_t<double> correlation(py::handle returns, py::handle out) {
     r.finite();
     Result result = square_result(r, out);
     const MatrixOutput o = result.matrix();
-    unlocked(work_of(r, 0.25 * static_cast<double>(r.cols())), [&] { ledoit_wolf_correlation(r.matrix(), o); });
+    unlocked(work_of(r, 0.1 * static_cast<double>(r.cols())), [&] { ledoit_wolf_correlation(r.matrix(), o); });
     return result.array();
 }
 

@@ -66,7 +66,7 @@ void ewma_covariance(Matrix returns, double halflife, MatrixOutput covariance) {
     const double decay = exp2_fast(-1.0 / halflife);
     std::vector<double> weight(columns * columns, 0.0);
     std::fill(covariance.data, covariance.data + columns * columns, 0.0);
-    const double item_ns = 0.3 * static_cast<double>(rows * columns);
+    const double item_ns = 0.15 * static_cast<double>(rows * columns);
     // Row i of the lower triangle holds the pairs (i, j <= i); 8 rows share one pass over the returns.
     parallel_blocks(columns, 8, item_ns, [&](std::size_t begin, std::size_t end) {
         for (std::size_t t = 0; t < rows; ++t)

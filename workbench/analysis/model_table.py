@@ -134,8 +134,8 @@ def _with_holm(row: ModelRow, p_holm: float) -> ModelRow:
 
 def _leak_text(row: ModelRow) -> str:
     return (
-        f"{model_name(row.family, row.strategy)} at {row.horizon}: out-of-sample IC {row.ic.value:.3f} with a lower 99 % "
-        f"bound of {row.lower_99:.3f}, above {LEAK_BOUND}. On real bars that is a leak until proven otherwise: run the "
-        f"truncation probe, compare with the skip-one-bar IC ({row.skip.value:.3f}) and check how entries and labels "
-        f"are timed."
+        f"{model_name(row.family, row.strategy)} at {row.horizon}: out-of-sample IC {row.ic.value:.3f} with a lower "
+        f"99 % bound of {row.lower_99:.3f}, above {LEAK_BOUND}. On real bars that is a leak until proven otherwise: "
+        f"run the truncation probe, compare with the skip-one-bar IC ({row.skip.value:.3f}) and check how entries and "
+        f"labels are timed."
     )

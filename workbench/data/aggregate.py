@@ -18,6 +18,7 @@ from workbench.core.bars import Bars
 from workbench.core.errors import DataError
 from workbench.core.units import SESSION_MINUTES
 
+QUOTES = ("bid", "ask", "bid_size", "ask_size")
 MIN_COVERAGE = 0.5
 """A day of which fewer grid bars than this share are known has no daily bar: its volume and range are unknown."""
 
@@ -40,8 +41,7 @@ def to_bars(bars: Bars, interval_minutes: int) -> Bars:
         bars.bar_of_session[last] // step,
         bars.bars_in_session[last] // step,
         *_trades(bars, edges),
-        **{name: None if (q := getattr(bars, name)) is None else q[last] for name in ("bid", "ask", "bid_size",
-                                                                                      "ask_size")},  # fmt: skip
+        **{name: None if (q := getattr(bars, name)) is None else q[last] for name in QUOTES},
         ofi=None if bars.ofi is None else np.add.reduceat(bars.ofi, edges, axis=0),
         data_origin=bars.data_origin,
     )

@@ -99,7 +99,7 @@ def _latent(phi: float, shape: tuple[int, int, int], rng: np.random.Generator) -
 
 def _activity(shape: tuple[int, int, int], model: MarketModel, rng: np.random.Generator) -> FloatArray:
     """(D, M, N) log volatility within the session, centred so that the mean square of its exponential is 1."""
-    d, m, n = shape
+    d, m, _ = shape
     out = np.full(shape, -float(np.sum(np.square(model.activity_sds))))
     for halflife, sd in zip(model.activity_halflives, model.activity_sds):
         phi = 0.5 ** (1 / halflife)
@@ -112,7 +112,7 @@ def _innovations(
     shape: tuple[int, int, int], traits: Traits, model: MarketModel, rng: np.random.Generator
 ) -> FloatArray:
     """(D, M, N) unit-variance Student t: market, sector and own part."""
-    d, m, n = shape
+    d, m, _ = shape
     sectors = int(traits.sector.max()) + 1
     out = traits.own * student(rng, model.innovation_nu, shape)
     out += traits.market * student(rng, model.innovation_nu, (d, m, 1))

@@ -13,13 +13,15 @@ from workbench.core.arrays import FloatArray, IntArray
 from workbench.core.units import BAR_MINUTES, BARS_PER_SESSION, SESSION_MINUTES, SESSIONS_PER_YEAR
 
 TICK = 0.01
+SECTOR_TIES = np.array([0.60, 0.50, 0.38, 0.28, 0.22, 0.16, 0.12, 0.08])
+"""Correlation of two symbols of each sector once the market is taken out."""
 
 # (5-minute bar of the day, value): volatility relative to the day's average, volume relative to the day's mean bar,
 # spread relative to midday. Linear between the knots.
 _VOLATILITY = ((0, 3.60), (1, 2.17), (2, 1.90), (3, 1.77), (4, 1.58), (5, 1.43), (8, 1.25), (12, 1.12), (18, 1.00),
                (24, 0.88), (30, 0.77), (40, 0.69), (50, 0.64), (60, 0.60), (63, 0.58), (66, 0.63), (71, 0.63),
-               (75, 0.69), (76, 0.97), (77, 0.93))  # fmt: skip
-_VOLUME = ((0, 4.57), (1, 2.10), (2, 1.84), (4, 1.58), (6, 1.50), (9, 1.24), (13, 1.07), (18, 0.98), (24, 0.86),
+               (75, 0.70), (76, 1.01), (77, 0.98))  # fmt: skip
+_VOLUME = ((0, 4.95), (1, 2.10), (2, 1.84), (4, 1.58), (6, 1.50), (9, 1.24), (13, 1.07), (18, 0.98), (24, 0.86),
            (30, 0.74), (36, 0.67), (44, 0.62), (51, 0.60), (60, 0.66), (65, 0.70), (70, 0.83), (72, 0.98),
            (74, 1.12), (75, 1.32), (76, 2.20), (77, 5.60))  # fmt: skip
 _SPREAD = ((0, 3.10), (1, 2.30), (3, 1.70), (8, 1.28), (16, 1.08), (30, 1.00), (60, 0.95), (72, 0.82), (75, 0.60),
@@ -39,8 +41,8 @@ class MarketModel:
     """
 
     ic: float
-    overnight_share: float = 0.30
-    gap_nu: float = 3.6
+    overnight_share: float = 0.32
+    gap_nu: float = 2.9
     # alpha: loadings in minute sigmas at an ic of .03, scaled with ic
     tau_fast: float = 4.0
     tau_slow: float = 60.0
@@ -58,27 +60,28 @@ class MarketModel:
     queue_slow: float = 0.25
     queue_noise: float = 0.45
     # log volatility of a session: a slow and a quick AR(1), each with a part common to all symbols
-    vol_sd: float = 0.27
-    vol_slow_phi: float = 0.94
-    vol_slow_share: float = 0.46
-    vol_quick_phi: float = 0.35
-    vol_common: float = 0.42
+    vol_sd: float = 0.31
+    vol_slow_phi: float = 0.97
+    vol_slow_share: float = 0.60
+    vol_quick_phi: float = 0.50
+    vol_common: float = 0.45
     # activity within a session: three parts of log volatility with these half-lives and deviations
     activity_halflives: tuple[float, ...] = (2.0, 15.0, 90.0)
-    activity_sds: tuple[float, ...] = (0.20, 0.20, 0.20)
+    activity_sds: tuple[float, ...] = (0.24, 0.22, 0.16)
     activity_common: float = 0.30
-    innovation_nu: float = 5.0
+    innovation_nu: float = 6.0
     # volume
-    volume_day_sd: float = 0.26
+    volume_day_sd: float = 0.24
     volume_slow_phi: float = 0.985
-    volume_slow_sd: float = 0.22
+    volume_slow_sd: float = 0.20
     volume_on_vol: float = 0.80
-    volume_on_activity: float = 1.0
-    volume_on_return: float = 0.50
-    volume_minute_sd: float = 0.45
+    volume_on_activity: float = 1.1
+    volume_on_return: float = 0.70
+    volume_minute_sd: float = 0.40
     volume_bar_sd: float = 0.25
     volume_bar_halflife: float = 10.0
-    day_volume: float = 0.22
+    volume_centre: float = 0.05
+    day_volume: float = 0.28
     # quotes and prints
     spread_noise: float = 0.22
     side_on_return: float = 0.10
@@ -164,12 +167,12 @@ class Traits:
 def draw_traits(n: int, sectors: int, rng: np.random.Generator) -> Traits:
     """Draw the traits of `n` symbols in `sectors` sectors."""
     sector = np.arange(n) % sectors
-    annual = np.exp(rng.normal(np.log(0.40), 0.40, n))
-    market = np.clip(rng.normal(0.165, 0.05, n), 0.05, 0.32)
-    tightness = np.linspace(0.42, 0.10, sectors)[sector]
+    annual = np.exp(rng.normal(np.log(0.41), 0.40, n))
+    market = np.clip(rng.normal(0.18, 0.05, n), 0.05, 0.32)
+    tightness = SECTOR_TIES[sector]
     within = np.clip(rng.normal(tightness, 0.04, n), 0.03, 0.5) * (1 - market)
     price = np.clip(np.exp(rng.normal(np.log(110), 0.7, n)), 30, 600)
-    spread = np.clip(np.exp(rng.normal(np.log(3.4), 0.50, n)), 0.8, 12)
+    spread = np.clip(np.exp(rng.normal(np.log(3.2), 0.50, n)), 0.8, 12)
     shares = np.exp(rng.normal(np.log(6e8), 0.8, n)) / price
     bound = 1e4 * TICK / price / spread  # above 1: the tick is wider than the spread that the symbol wants
     depth = 600 * np.exp(rng.normal(0, 0.3, n)) * np.maximum(1, 3 * bound) ** 1.5

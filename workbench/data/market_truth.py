@@ -13,7 +13,7 @@ import numpy as np
 from workbench.core.arrays import FloatArray, IntArray
 from workbench.core.bars import Bars
 from workbench.core.horizon import Horizon, horizon
-from workbench.core.units import BAR_MINUTES, SESSION_MINUTES
+from workbench.core.units import BAR_MINUTES
 from workbench.data.market_model import MarketModel, Shape, Traits
 
 
@@ -45,17 +45,17 @@ class Truth:
         h = horizon(label)
         if h.is_day:
             return self._expected_daily(h)
-        loads = self._loads(h)
+        loads = self.loads(h)
         out = loads[0] * self.fast + loads[1] * self.slow + loads[2] * self.drift[self.row]
         return out * self.traits.sigma_minute(self.model) * self.volatility[self.row]
 
-    def _loads(self, h: Horizon) -> tuple[FloatArray, ...]:
+    def loads(self, h: Horizon) -> tuple[FloatArray, ...]:
         """(T, 1) weight of the fast, the slow and the day alpha, in usual minute sigmas of each symbol."""
         m, out = self.model, np.full((3, len(self.row)), np.nan)
         decay = np.arange(h.minutes)
         for minutes in np.unique(self.minutes[self.row]):
             shape = Shape.of(int(minutes)).volatility
-            windows = np.lib.stride_tricks.sliding_window_view(shape, h.minutes)[BAR_MINUTES :: BAR_MINUTES]
+            windows = np.lib.stride_tricks.sliding_window_view(shape, h.minutes)[BAR_MINUTES::BAR_MINUTES]
             rows = self.minutes[self.row] == minutes
             for k, weight in enumerate((m.strength * m.fast_load * m.phi_fast**decay,
                                         m.strength * m.slow_load * m.phi_slow**decay,
@@ -79,18 +79,44 @@ def oracle_forecast(bars: Bars, truth: Truth, label: str = "5m") -> FloatArray:
     """
     m = truth.model
     flow, queue = observations(bars, truth)
-    gains = _Filter.build(m)
+    predict, gain = _kalman(m, int(bars.bar_of_session.max()) + 1)
     state = np.zeros((2, bars.shape[1]))
     filtered = np.empty((2, *bars.shape))
-    for t in range(len(bars.ts)):
-        if bars.bar_of_session[t] == 0:
+    for t, k in enumerate(bars.bar_of_session):
+        if k == 0:
             state = np.zeros_like(state)
-            gains.restart()
-        state = gains.update(state, np.stack([flow[t], queue[t]]))
+        ahead = predict @ state  # (fast, slow, flow) expected at the bar's end
+        surprise = np.stack([flow[t] - ahead[2], queue[t] - m.queue_fast * ahead[0] - m.queue_slow * ahead[1]])
+        state = ahead[:2] + gain[k] @ surprise
         filtered[:, t] = state
-    fast, slow, _ = truth._loads(horizon(label))
-    unit = np.where(m.strength > 0, 1.0, 0.0)
-    return unit * (fast * filtered[0] + slow * filtered[1])
+    fast, slow, _ = truth.loads(horizon(label))
+    return fast * filtered[0] + slow * filtered[1]
+
+
+def _kalman(m: MarketModel, bars: int) -> tuple[FloatArray, FloatArray]:
+    """Prediction (3, 2) over a bar, and the gain (K, 2, 2) at each of a session's K bars.
+
+    State (fast, slow), stationary at the open. Over a bar of five minutes the flow adds up as a third component; it is
+    observed without further error, the queue with `queue_noise`.
+    """
+    phi = np.array([m.phi_fast, m.phi_slow])
+    load = np.array([m.flow_fast, m.flow_slow])
+    step = np.array([[phi[0], 0, 0], [0, phi[1], 0], [*(load * phi), 1]])
+    enter = np.array([[1, 0], [0, 1], load])  # how shocks to the alphas enter the three components
+    shock = enter @ np.diag(1 - phi**2) @ enter.T + np.diag([0, 0, m.flow_noise**2])
+    whole, noise = np.eye(3), np.zeros((3, 3))
+    for _ in range(BAR_MINUTES):
+        whole, noise = step @ whole, step @ noise @ step.T + shock
+    predict = whole[:, :2]
+    see = np.array([[0, 0, 1], [m.queue_fast, m.queue_slow, 0]])
+    error = np.diag([0.0, m.queue_noise**2])
+    covariance, gain = np.eye(2), np.empty((bars, 2, 2))
+    for k in range(bars):
+        ahead = predict @ covariance @ predict.T + noise
+        full = ahead @ see.T @ np.linalg.inv(see @ ahead @ see.T + error)
+        gain[k] = full[:2]
+        covariance = ((np.eye(3) - full @ see) @ ahead)[:2, :2]
+    return predict, gain
 
 
 def observations(bars: Bars, truth: Truth) -> tuple[FloatArray, FloatArray]:

@@ -11,23 +11,23 @@ exchange. Everything in it is invented; every result made from it carries ``data
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from workbench.config import Branch
-from workbench.core.arrays import FloatArray
+from workbench.core.arrays import FloatArray, IntArray
 from workbench.core.bars import QUOTE_FIELDS, TRADE_FIELDS, Bars
 from workbench.core.calendar import Sessions, exchange_sessions
 from workbench.core.errors import DataError
-from workbench.core.units import BAR_MINUTES, NS_PER_MINUTE
+from workbench.core.units import BAR_MINUTES, NS_PER_MINUTE, SESSION_MINUTES
 from workbench.core.universe import Instrument, Universe
 from workbench.data.aggregate import to_bars, to_daily
 from workbench.data.market_days import DailyPath, Days, daily_path, draw_days
 from workbench.data.market_minutes import DayState, MinutePath, Shapes, Tape, minute_path, on_tick, quote_and_print
-from workbench.data.market_model import MarketModel, Traits, draw_traits
+from workbench.data.market_model import TICK, MarketModel, Traits, draw_traits
 from workbench.data.market_truth import Truth
 
 EMBEDDED = "embedded"
@@ -48,7 +48,7 @@ class MarketSettings(Branch):
     intraday_sessions: int = Field(120, ge=1, le=2000)
     daily_sessions: int = Field(756, ge=1, le=5000)
     seed: int = Field(7, ge=0)
-    ic: float = Field(0.03, ge=0, le=0.2)
+    ic: float = Field(0.03, ge=0, le=0.5)
     end: str = "2026-06-30"
     sectors: int = Field(8, ge=1, le=8)
     minute: bool = True
@@ -81,8 +81,9 @@ class Market:
     settings: MarketSettings
 
 
-def simulate(settings: MarketSettings = MarketSettings(), progress: Progress | None = None) -> Market:
-    """Draw the market of `settings`; the same settings give the same market, bit for bit, on one machine."""
+def simulate(settings: MarketSettings | None = None, progress: Progress | None = None) -> Market:
+    """Draw the market of `settings`; on one machine the same settings give the same market, bit for bit."""
+    settings = settings or MarketSettings()
     model = MarketModel(ic=settings.ic)
     streams = np.random.SeedSequence(settings.seed).spawn(3)
     sessions = _sessions(settings)
@@ -92,9 +93,22 @@ def simulate(settings: MarketSettings = MarketSettings(), progress: Progress | N
     universe = _universe(settings, traits)
     seeds = streams[2].spawn(1 + -(-settings.intraday_sessions // BLOCK_SESSIONS))
     past = daily_path(days, traits, model, np.random.default_rng(seeds[0]))
-    minute, truth = _intraday(sessions, first, days, traits, model, universe.symbols, seeds[1:], progress)
+    minutes = (sessions.close_ns - sessions.open_ns) // NS_PER_MINUTE
+    blocks = _blocks(minutes[first:], days, traits, model, seeds[1:], progress)
+    minute = _panel(universe.symbols, _slice(sessions, first, len(sessions)), blocks)
     bars = to_bars(minute, BAR_MINUTES)
-    daily = _daily(sessions, first, days, past, traits, bars)
+    daily = _daily(sessions, days, past, np.log(traits.price), bars)
+    truth = Truth(
+        model,
+        traits,
+        np.concatenate([b.fast for b in blocks]),
+        np.concatenate([b.slow for b in blocks]),
+        days.drift(),
+        days.volatility,
+        minutes,
+        np.searchsorted(sessions.date, bars.session),
+        bars.bar_of_session,
+    )
     return Market(minute if settings.minute else None, bars, daily, universe, truth, settings)
 
 
@@ -106,35 +120,99 @@ def _sessions(settings: MarketSettings) -> Sessions:
         raise DataError(
             f"{settings.daily_sessions} sessions before {settings.end} begin before the calendar does; ask for fewer"
         )
-    return Sessions(every.date[start:last], every.open_ns[start:last], every.close_ns[start:last])
+    return _slice(every, start, last)
 
 
-def _intraday(
-    sessions: Sessions,
-    first: int,
+def _slice(sessions: Sessions, start: int, stop: int) -> Sessions:
+    return Sessions(sessions.date[start:stop], sessions.open_ns[start:stop], sessions.close_ns[start:stop])
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """The minutes of a block's sessions in a row, and the latent alphas at the ends of its 5-minute bars."""
+
+    tape: dict[str, FloatArray]
+    fast: FloatArray
+    slow: FloatArray
+
+    @classmethod
+    def of(cls, tape: Tape, path: MinutePath, minutes: IntArray) -> _Block:
+        """Cut the early closes to their length and lay the sessions end to end."""
+        inside = np.arange(path.price.shape[1]) < minutes[:, None]
+        ends = inside[:, BAR_MINUTES - 1 :: BAR_MINUTES]
+        return cls(
+            {name: getattr(tape, name)[inside] for name in (*TRADE_FIELDS, *QUOTE_FIELDS)},
+            path.fast[:, BAR_MINUTES - 1 :: BAR_MINUTES][ends],
+            path.slow[:, BAR_MINUTES - 1 :: BAR_MINUTES][ends],
+        )
+
+
+def _blocks(
+    minutes: IntArray,
     days: Days,
     traits: Traits,
     model: MarketModel,
-    symbols: tuple[str, ...],
     seeds: list[np.random.SeedSequence],
     progress: Progress | None,
-) -> tuple[Bars, Truth]:
-    """Minutes of the sessions from `first` on, block by block, the price carried from one to the next."""
-    total = len(sessions) - first
-    opening = np.log(traits.price)
-    blocks: list[tuple[Tape, MinutePath, np.ndarray]] = []
-    drift = days.drift()
-    minutes = ((sessions.close_ns - sessions.open_ns) // NS_PER_MINUTE)[first:]
+) -> list[_Block]:
+    """Minutes of the last sessions, of `minutes` (S,) each, block by block, the price carried from one to the next."""
+    out: list[_Block] = []
+    first = len(days.gap) - len(minutes)
+    drift, price = days.drift(), np.log(traits.price) - days.gap[first]
     for block, seed in enumerate(seeds):
-        rows = np.arange(first + block * BLOCK_SESSIONS, min(first + (block + 1) * BLOCK_SESSIONS, len(sessions)))
-        state = DayState(minutes[rows - first], days.volatility[rows], drift[rows], days.log_activity[rows])
-        shapes = Shapes.of(state.minutes)
-        rng = np.random.default_rng(seed)
+        start = block * BLOCK_SESSIONS
+        length = minutes[start : start + BLOCK_SESSIONS]
+        rows = np.arange(first + start, first + start + len(length))
+        state = DayState(length, days.volatility[rows], drift[rows], days.log_activity[rows])
+        shapes, rng = Shapes.of(length), np.random.default_rng(seed)
         path = minute_path(state, shapes, traits, model, rng)
-        opens, opening = _openings(opening, path.price[:, -1], days.gap, rows, rows[0] == first)
-        inside = np.arange(path.price.shape[1]) < state.minutes[:, None]
-        tape = quote_and_print(path, opens, state, shapes, traits, model, rng)
-        blocks.append((tape, path, inside))
+        moves = days.gap[rows] + path.price[:, -1]
+        opening = price + np.cumsum(moves, axis=0) - path.price[:, -1]
+        price = price + moves.sum(axis=0)
+        out.append(_Block.of(quote_and_print(path, opening, state, shapes, traits, model, rng), path, length))
         if progress:
-            progress(int(rows[-1]) - first + 1, total, "simulating the embedded market")
-    return _flatten(blocks, sessions, first, symbols, days, traits, model)
+            progress(start + len(length), len(minutes), "simulating the embedded market")
+    return out
+
+
+def _panel(symbols: tuple[str, ...], sessions: Sessions, blocks: list[_Block]) -> Bars:
+    """The blocks as 1-minute bars on the grid of `sessions`."""
+    fields = {name: np.concatenate([b.tape[name] for b in blocks]) for name in (*TRADE_FIELDS, *QUOTE_FIELDS)}
+    return Bars(symbols, 1, *sessions.grid(1), **fields, data_origin=EMBEDDED)
+
+
+def _daily(sessions: Sessions, days: Days, past: DailyPath, opening: FloatArray, intraday: Bars) -> Bars:
+    """Daily bars: `past` for the sessions before the intraday ones, ending where these begin (log mid `opening`)."""
+    recent = to_daily(intraday)
+    count = len(sessions) - len(recent.ts)
+    moves = past.close[:count] + days.gap[1 : count + 1] if count else past.close[:0]
+    level = opening - np.cumsum(moves[::-1], axis=0)[::-1] if count else moves  # log opening mid of each session
+    prices = {
+        name: np.maximum(TICK, on_tick(np.exp(level + part[:count])))
+        for name, part in (("open", 0 * past.close), ("high", past.high), ("low", past.low), ("close", past.close))
+    }
+    prices["volume"] = np.rint(past.volume[:count])
+    fields = {name: np.vstack([prices[name], getattr(recent, name)]) for name in TRADE_FIELDS}
+    return Bars(recent.symbols, SESSION_MINUTES, *sessions.grid(SESSION_MINUTES), **fields, data_origin=EMBEDDED)
+
+
+def _universe(settings: MarketSettings, traits: Traits) -> Universe:
+    """Invented symbols: four letters, drawn without the seed so that every market of a size has the same names."""
+    return Universe(
+        tuple(
+            Instrument(ticker(i), "STK", 1.0, "", f"SECTOR_{chr(65 + int(traits.sector[i]))}", TICK, 1)
+            for i in range(settings.symbols)
+        )
+    )
+
+
+def ticker(number: int) -> str:
+    """An invented ticker that no exchange lists: X, a consonant, a vowel, another consonant from the 101st on, Z.
+
+    >>> [ticker(i) for i in (0, 1, 100)], len({ticker(i) for i in range(2000)})
+    (['XBAZ', 'XDEZ', 'XNABZ'], 2000)
+    """
+    consonants, vowels = "BCDFGHJKLMNPQRSTVWXZ", "AEIOU"
+    first, vowel = consonants[(number * 2 + number // 10) % 20], vowels[number % 5]
+    tail = "" if number < 100 else consonants[number // 100 - 1]
+    return f"X{first}{vowel}{tail}Z"

@@ -65,6 +65,7 @@ class MatchingEngine:
         self._random = np.random.default_rng(self.rules.seed)
         self._orders: dict[str, WorkingOrder] = {}  # order_ref -> order, in the order of arrival here
         self._active: dict[str, WorkingOrder] = {}  # order_ref -> order that is not done
+        self._by_symbol: dict[str, dict[str, WorkingOrder]] = {}  # symbol -> order_ref -> order that is not done
         self._quotes: dict[str, Quote] = {}  # symbol -> standing quote
         self._left: dict[str, list[int]] = {}  # symbol -> displayed shares left [for buyers, for sellers]
         self._windows: dict[str, Window] = {}  # symbol -> volume that trades now
@@ -82,7 +83,8 @@ class MatchingEngine:
         if reason:
             self._events.append(Rejected(intent.order_ref, intent.symbol, self.clock.now(), reason))
             return
-        self._orders[intent.order_ref] = self._active[intent.order_ref] = WorkingOrder(intent)
+        order = self._orders[intent.order_ref] = self._active[intent.order_ref] = WorkingOrder(intent)
+        self._by_symbol.setdefault(intent.symbol, {})[intent.order_ref] = order
         jitter = int(self._random.integers(self.rules.jitter_ns)) if self.rules.jitter_ns else 0
         self._schedule(self.rules.latency_ns + jitter, "submit", intent.order_ref)
 
@@ -114,8 +116,8 @@ class MatchingEngine:
 
     @property
     def active_symbols(self) -> tuple[str, ...]:
-        """Symbols with an order that is not done, each once, oldest order first."""
-        return tuple(dict.fromkeys(order.intent.symbol for order in self._active.values()))
+        """Symbols with an order that is not done, each once."""
+        return tuple(self._by_symbol)
 
     # ---- market -----------------------------------------------------------------------------------------------
 
@@ -124,6 +126,8 @@ class MatchingEngine:
         self._refuse_future(f"quote of {symbol}", time)
         self._run(time - 1)
         quote = Quote(bid, ask, bid_size, ask_size, time)
+        if quote == self._quotes.get(symbol):  # said twice: what was taken from it stays taken
+            return
         self._quotes[symbol] = quote
         self._left[symbol] = [quote.displayed(1), quote.displayed(-1)]
         self._match_resting(symbol, time)
@@ -183,11 +187,17 @@ class MatchingEngine:
         if order.status not in ACTIVE:
             return
         order.become(Status.CANCELLED)
-        del self._active[order_ref]
+        self._retire(order)
         self._events.append(Cancelled(order_ref, order.intent.symbol, time, order.remaining, reason))
 
     def _resting(self, symbol: str) -> list[WorkingOrder]:
-        return [o for o in self._active.values() if o.intent.symbol == symbol and o.status in RESTING]
+        return [order for order in self._by_symbol.get(symbol, {}).values() if order.status in RESTING]
+
+    def _retire(self, order: WorkingOrder) -> None:
+        same = self._by_symbol[order.intent.symbol]
+        del self._active[order.intent.order_ref], same[order.intent.order_ref]
+        if not same:
+            del self._by_symbol[order.intent.symbol]
 
     def _match_resting(self, symbol: str, time: int) -> None:
         for order in self._resting(symbol):
@@ -249,27 +259,22 @@ class MatchingEngine:
         time: int,
         adds: bool = False,
     ) -> None:
-        order.fill(quantity, price)
+        order.fill(quantity, price, adds)
         if window is not None:
             window.used += quantity
-        intent = order.intent
-        total = commission(
-            self.rules.plan, intent.side, order.filled, order.value / order.filled, time // NS_PER_DAY, adds=adds
-        )
-        charged, order.commission = max(0.0, total - order.commission), max(total, order.commission)
-        fill = Fill(
-            f"{intent.order_ref}.{order.executions:02d}",
-            intent.order_ref,
-            intent.symbol,
-            intent.side,
-            quantity,
-            price,
-            charged,
-            time,
-            quote.mid,
-        )
-        touch = price if adds else quote.touch(intent.side)
-        spread = intent.side * quantity * (touch - quote.mid)
-        self._events.append(Filled(fill, order.remaining, spread, intent.side * quantity * (price - touch)))
+        i, touch = order.intent, price if adds else quote.touch(order.intent.side)
+        charged = self._charge(order, time)
+        exec_id = f"{i.order_ref}.{order.executions:02d}"
+        fill = Fill(exec_id, i.order_ref, i.symbol, i.side, quantity, price, charged, time, quote.mid)
+        spread, walked = i.side * quantity * (touch - quote.mid), i.side * quantity * (price - touch)
+        self._events.append(Filled(fill, order.remaining, spread, walked))
         if not order.remaining:
-            del self._active[intent.order_ref]
+            self._retire(order)
+
+    def _charge(self, order: WorkingOrder, time: int) -> float:
+        """What the last execution adds to the commission of the whole order, USD."""
+        average, session = order.value / order.filled, time // NS_PER_DAY
+        total = commission(self.rules.plan, order.intent.side, order.filled, average, session, added=order.added)
+        charged = max(0.0, total - order.commission)
+        order.commission += charged
+        return charged

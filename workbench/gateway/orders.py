@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -52,7 +52,9 @@ class WorkingOrder:
     """USD traded so far: the sum of quantity * price."""
     commission: float = 0.0
     """USD charged so far."""
-    executions: int = field(default=0)
+    added: int = 0
+    """Filled shares that added liquidity: they rested until someone traded against them."""
+    executions: int = 0
 
     @property
     def remaining(self) -> int:
@@ -75,8 +77,8 @@ class WorkingOrder:
             )
         self.status = status
 
-    def fill(self, quantity: int, price: float) -> None:
-        """Record `quantity` shares at `price` and move on to PARTIAL or FILLED."""
+    def fill(self, quantity: int, price: float, adds: bool = False) -> None:
+        """Record `quantity` shares at `price` and move on to PARTIAL or FILLED; `adds` liquidity."""
         if not 0 < quantity <= self.remaining:
             raise WorkbenchError(
                 f"order {self.intent.order_ref} cannot fill {quantity} shares: {self.remaining} of "
@@ -84,6 +86,7 @@ class WorkingOrder:
             )
         self.filled += quantity
         self.value += quantity * price
+        self.added += quantity if adds else 0
         self.executions += 1
         self.become(Status.PARTIAL if self.remaining else Status.FILLED)
 

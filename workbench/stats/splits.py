@@ -25,7 +25,7 @@ from workbench.core.errors import DataError
 from workbench.core.units import NS_PER_DAY
 
 EARLY_SEGMENTS = (4, 6)
-"""Least and most day segments that cover the daily history before the first intraday segment."""
+"""Least and most day segments over the daily history before the first intraday segment; between: one less than K."""
 
 MIN_EARLY_SESSIONS = 20
 """An early day segment shorter than this is not worth a refit."""
@@ -87,7 +87,7 @@ def day_walk_forward(
     """
     lead = int(np.searchsorted(sessions.date, intraday[0].first))
     start = max(int(np.ceil(initial_fraction * len(sessions))), 2 + embargo_sessions)
-    count = min(int(np.clip(len(intraday), *EARLY_SEGMENTS)), max(lead - start, 0) // MIN_EARLY_SESSIONS)
+    count = min(int(np.clip(len(intraday) - 1, *EARLY_SEGMENTS)), max(lead - start, 0) // MIN_EARLY_SESSIONS)
     early = _cut(sessions, start, lead, count, 1 - count, embargo_sessions, known_before=1) if count else ()
     late = []
     for segment in intraday:
@@ -147,7 +147,8 @@ def thin(rows: int, cap: int) -> IntArray:
     """
     if rows <= cap:
         return np.arange(rows)
+    bounds = np.arange(cap + 1) * rows // cap
     golden = (np.arange(cap) * 0.6180339887498949) % 1.0
-    picked = ((np.arange(cap) + golden) * (rows / cap)).astype(np.int64)
+    picked = bounds[:-1] + (golden * np.diff(bounds)).astype(np.int64)
     picked[-1] = rows - 1
     return picked

@@ -1,0 +1,176 @@
+"""The models half of a bundle: ``model_dir/<id>/`` with manifest, model files, parity vectors and OOF tables.
+
+Layout: ``models/<family>.<strategy or barrier>.<horizon>/<file>`` in ONNX or the library's own text, ``parity/*.npy``
+and ``oof/<horizon>.parquet``. Symbols are no part of it: models know features, not names.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.artifacts.oof import read_oof, write_oof
+from workbench.artifacts.verified import VerifiedFolder, find_folder, read_folder, write_folder
+from workbench.core.arrays import FloatArray
+from workbench.core.errors import ArtifactError
+from workbench.core.types import ModelKey, OofForecasts, schema_hash
+from workbench.models.base import RuntimeModel
+from workbench.models.runtime import load_fitted
+
+MODELS_FORMAT, MODELS_VERSION = "workbench-models", 1
+PARITY_TOLERANCE = 1e-5
+"""Largest difference, in sigmas of the label, between a loaded model and the one that was fitted."""
+
+Target = Literal["value", "peak", "valley"]
+AXES = ("bars", "days")
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A fitted model as files. `target` "value" forecasts the return; "peak", "valley" are barrier classifiers.
+
+    `parity` (P,): what the fitting library predicted on the parity rows of its axis.
+    """
+
+    key: ModelKey
+    target: Target
+    files: Mapping[str, bytes]
+    fitted_until: int
+    parity: FloatArray
+
+    @property
+    def folder(self) -> str:
+        """Name of the model's folder in the bundle."""
+        kind = self.key.strategy if self.target == "value" else self.target
+        return f"{self.key.family}.{kind}.{self.key.horizon}"
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """Rows on which a loaded bundle proves itself, per axis: (P, L, F+1) windows with marker; the last bar is the row."""
+
+    bars: NDArray[np.float32]
+    days: NDArray[np.float32]
+
+    def inputs(self, model: RuntimeModel, axis: str) -> Any:
+        """What `model` wants of the axis: the latest rows (P, F), or windows of its own length."""
+        windows = getattr(self, axis)
+        return windows[:, -model.length :] if model.length else np.ascontiguousarray(windows[:, -1, :-1])
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBundle:
+    """Loaded models, verified: `models` and `barriers` (family, horizon) -> (peak, valley) run as they will live."""
+
+    id: str
+    data_origin: str
+    fitted_until: int
+    names: tuple[str, ...]
+    daily_names: tuple[str, ...]
+    window: int
+    models: Mapping[ModelKey, RuntimeModel]
+    barriers: Mapping[tuple[str, str], tuple[RuntimeModel, RuntimeModel]]
+    folder: VerifiedFolder
+
+    def oofs(self) -> dict[str, OofForecasts]:
+        """Horizon label -> the out-of-fold forecasts kept with the models (none in a bundle saved without them)."""
+        names = [n for n in self.folder.files if n.startswith("oof/")]
+        tables = [read_oof(self.folder.files[n], f"{self.folder.path / n}") for n in names]
+        return {t.horizon.label: t for t in sorted(tables, key=lambda t: t.horizon.order)}
+
+
+def save_models(
+    model_dir: Path,
+    models: tuple[ModelFiles, ...],
+    parity: Parity,
+    *,
+    names: tuple[str, ...],
+    daily_names: tuple[str, ...],
+    window: int,
+    data_origin: str,
+    oofs: Mapping[str, OofForecasts] | None = None,
+) -> str:
+    """Write ``model_dir/<id>`` and return the id. `oofs` None leaves them out (a small bundle to ship)."""
+    if not models:
+        raise ArtifactError("there is no fitted model to save: every family abstained; give more history")
+    files: dict[str, bytes] = {f"parity/{axis}.npy": _npy(getattr(parity, axis)) for axis in AXES}
+    entries = []
+    for m in sorted(models, key=lambda m: m.folder):
+        for part in (m.key.family, m.key.horizon, m.key.strategy or m.target):
+            if not _NAME.fullmatch(part):
+                raise ArtifactError(f"{part!r} cannot name a model folder: use letters, digits, '_' and '-' only")
+        files |= {f"models/{m.folder}/{name}": content for name, content in m.files.items()}
+        files[f"parity/{m.folder}.npy"] = _npy(np.asarray(m.parity, np.float64))
+        entries.append({"key": list(m.key), "target": m.target, "folder": m.folder, "fitted_until": m.fitted_until,
+                        "files": sorted(m.files)})  # fmt: skip
+    files |= {f"oof/{label}.parquet": write_oof(oof) for label, oof in (oofs or {}).items()}
+    about = {
+        "data_origin": data_origin,
+        "fitted_until": max(m.fitted_until for m in models),
+        "families": sorted({m.key.family for m in models}),
+        "schemas": {axis: {"names": list(n), "hash": schema_hash(n)} for axis, n in zip(AXES, (names, daily_names))},
+        "window": window,
+        "models": entries,
+    }
+    return write_folder(model_dir, MODELS_FORMAT, MODELS_VERSION, about, files)
+
+
+def load_models(model_dir: Path, wanted: str | None = None, *, threads: int = 1, device: str = "cpu") -> ModelBundle:
+    """The bundle in `model_dir` (`wanted`: its id), verified, with every model run once against its parity vector."""
+    folder = read_folder(find_folder(Path(model_dir), wanted), MODELS_FORMAT, MODELS_VERSION)
+    about = folder.manifest
+    parity = Parity(*(_array(folder, f"parity/{axis}.npy") for axis in AXES))
+    models: dict[ModelKey, RuntimeModel] = {}
+    barriers: dict[tuple[str, str], dict[str, RuntimeModel]] = {}
+    for entry in about["models"]:
+        key = ModelKey(*entry["key"])
+        content = {name: folder.files[f"models/{entry['folder']}/{name}"] for name in entry["files"]}
+        model = load_fitted(key.family, content, threads=threads, device=device)
+        _prove(folder, entry["folder"], model, parity, _axis(key))
+        if entry["target"] == "value":
+            models[key] = model
+        else:
+            barriers.setdefault((key.family, key.horizon), {})[entry["target"]] = model
+    pairs = {k: (v["peak"], v["valley"]) for k, v in barriers.items() if len(v) == 2}
+    names, daily = (tuple(about["schemas"][axis]["names"]) for axis in AXES)
+    return ModelBundle(folder.id, about["data_origin"], about["fitted_until"], names, daily, about["window"], models,
+                       pairs, folder)  # fmt: skip
+
+
+def _prove(folder: VerifiedFolder, name: str, model: RuntimeModel, parity: Parity, axis: str) -> None:
+    want = _array(folder, f"parity/{name}.npy")
+    got = model.predict(parity.inputs(model, axis))
+    same = np.isnan(want) == np.isnan(got)
+    worst = float(np.nanmax(np.abs(got - want), initial=0.0)) if same.all() else np.inf
+    if worst > PARITY_TOLERANCE:
+        raise ArtifactError(
+            f"{folder.path}: model {name} differs from the one that was fitted by {worst:.2g} sigma "
+            f"(bound {PARITY_TOLERANCE:g}); this machine's runtime does not reproduce it: train again here"
+        )
+
+
+def _axis(key: ModelKey) -> str:
+    from workbench.core.horizon import horizon
+
+    return "days" if horizon(key.horizon).is_day else "bars"
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array, allow_pickle=False)
+    return out.getvalue()
+
+
+def _array(folder: VerifiedFolder, name: str) -> NDArray[Any]:
+    if name not in folder.files:
+        raise ArtifactError(f"{folder.path}: file {name} is missing; save the bundle again")
+    array: NDArray[Any] = np.load(io.BytesIO(folder.files[name]), allow_pickle=False)
+    return array

@@ -1,0 +1,196 @@
+"""One step of a trading session: the same code in backtest, replay and live.
+
+    fills -> marks -> cancel leftovers -> book -> decide -> journal -> plan -> guards -> journal intents -> submit
+
+Nothing is sent that was not journaled before. At the last bar of a session nothing is sent: it could only fill the next
+day. An error inside a step is journaled, stops sending (OBSERVE) and goes up to the caller.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+
+from workbench.config import Settings
+from workbench.core.errors import DataError
+from workbench.core.types import Book, Carry, Decision, OrderIntent, Snapshot, Target
+from workbench.core.universe import Universe
+from workbench.engine.modes import SENDING, STICKY, Mode, after_breaches
+from workbench.execution.broker import Broker
+from workbench.execution.guards import apply_guards
+from workbench.execution.orders import OrderTracker
+from workbench.execution.planning import plan_orders
+from workbench.execution.portfolio import Portfolio, mark_prices
+from workbench.gateway.events import Accepted, Event
+from workbench.journal import Journal, JournalError
+
+
+class StagesProvider(Protocol):
+    """Which fitted stages decide on a snapshot."""
+
+    def __call__(self, snapshot: Snapshot) -> Any:
+        """The stages in force at `snapshot.known_at`."""
+        ...
+
+
+DecideFunction = Callable[[Snapshot, Book, Any], Decision]
+
+
+class Session:
+    """Steps one system through time. Carries its portfolio, its orders, its mode and the carry between decisions.
+
+    `stages` gives the stages for a snapshot; `decide` is the pure decision function. `fallback`, where given, takes
+    records that `journal` refuses: then only cancels and reductions still go out.
+    """
+
+    def __init__(
+        self,
+        stages: StagesProvider,
+        broker: Broker,
+        journal: Journal,
+        settings: Settings,
+        universe: Universe,
+        name: str = "main",
+        *,
+        decide: DecideFunction | None = None,
+        mode: Mode = Mode.LIVE,
+        fallback: Journal | None = None,
+    ) -> None:
+        self.stages, self.broker, self.journal, self.settings = stages, broker, journal, settings
+        self.universe, self.name, self.mode, self.fallback = universe, name, mode, fallback
+        self.decide = decide or _the_decide()
+        self.portfolio = Portfolio(universe.symbols, broker.cash, broker.positions)
+        self.tracker = OrderTracker()
+        self.carry = Carry.empty(len(universe))
+        self.events: tuple[Event, ...] = ()
+        """What the broker reported during the last step, in order."""
+        self.last_digest = ""
+        """Digest of the last decision."""
+        self._journal_down = False
+
+    def step(self, snapshot: Snapshot) -> Decision:
+        """Decide on `snapshot` and send what follows from it."""
+        with self._boundary(snapshot.known_at):
+            book = self._settle(snapshot)
+            decision = self.decide(snapshot, book, self.stages(snapshot))
+            self.carry, self.last_digest = decision.carry, decision.digest
+            self._record("decision", snapshot.known_at, self._summary(decision, book))
+            self._switch(decision, snapshot.known_at)
+            self._send(self._plan(decision, book, snapshot), book, snapshot)
+            return decision
+
+    def observe(self, snapshot: Snapshot) -> Book:
+        """Take in fills and prices and cancel what is left over, without deciding: for a bar on which nobody traded."""
+        with self._boundary(snapshot.known_at):
+            return self._settle(snapshot)
+
+    def set_mode(self, mode: Mode, reason: str, known_at: int) -> None:
+        """Change the mode for a reason that is journaled."""
+        if not reason:
+            raise DataError(f"a change to {mode} needs a reason; it is journaled")
+        if mode != self.mode:
+            self._record("mode", known_at, {"from": self.mode, "to": mode, "reason": reason})
+            self.mode = mode
+
+    # ---- inside -----------------------------------------------------------------------------------------------
+
+    def _settle(self, snapshot: Snapshot) -> Book:
+        """Fills, marks, and no order of an older decision left working that the broker could still cancel."""
+        self.events = ()
+        self._take_events(snapshot.known_at)
+        self.portfolio.mark(mark_prices(snapshot), snapshot.session)
+        stale = self.tracker.open_orders
+        if stale:
+            for order in stale:
+                self.broker.cancel(order.order_ref)
+            self._take_events(snapshot.known_at)
+            self.portfolio.mark(mark_prices(snapshot), snapshot.session)
+        return self.portfolio.book(snapshot.known_at, self.tracker.open_orders, self.carry)
+
+    def _take_events(self, known_at: int) -> None:
+        events = self.broker.poll()
+        self.events += events
+        for event in events:
+            self.tracker.apply(event)
+            self.portfolio.apply(event)
+            if not isinstance(event, Accepted):
+                self._record(type(event).__name__.lower(), known_at, {"event": event})
+
+    def _plan(self, decision: Decision, book: Book, snapshot: Snapshot) -> tuple[OrderIntent, ...]:
+        if self.mode not in SENDING or snapshot.minutes_to_close <= 0:
+            return ()
+        target, reason = decision.target, "target"
+        if self.mode is Mode.EMERGENCY:
+            n = len(snapshot.symbols)
+            target, reason = Target(np.zeros(n), np.ones(n, dtype=bool)), "flatten"
+        execution, validation = self.settings.execution, self.settings.validation
+        planned = plan_orders(target, book, snapshot, execution, self.universe, system=self.name, reason=reason)
+        guarded = apply_guards(planned, book, snapshot, validation, reduce_only=self._reduce_only)
+        if guarded.held:
+            self._record("held_back", snapshot.known_at, {"orders": guarded.held})
+        return guarded.intents
+
+    @property
+    def _reduce_only(self) -> bool:
+        return self.mode is not Mode.LIVE or self._journal_down
+
+    def _send(self, intents: tuple[OrderIntent, ...], book: Book, snapshot: Snapshot) -> None:
+        """Write ahead, then send; where the journal just failed, only what shrinks a position."""
+        if not intents:
+            return
+        self._record("intents", snapshot.known_at, {"orders": intents})
+        if self._journal_down:
+            intents = apply_guards(intents, book, snapshot, self.settings.validation, reduce_only=True).intents
+        for intent in intents:
+            self.tracker.intend(intent)
+            self.broker.submit(intent)
+            self.tracker.sent(intent.order_ref)
+
+    def _switch(self, decision: Decision, known_at: int) -> None:
+        change = after_breaches(self.mode, decision.breaches)
+        self.set_mode(change.mode, change.reason, known_at)
+
+    def _summary(self, decision: Decision, book: Book) -> dict[str, Any]:
+        held = {s: float(w) for s, w in zip(decision.symbols, decision.target.weights) if w != 0}
+        return {
+            "digest": self.last_digest,
+            "snapshot": decision.snapshot_digest,
+            "config": decision.config_digest,
+            "artifacts": decision.artifacts_digest,
+            "mode": self.mode,
+            "nav": book.nav,
+            "target": held,
+            "breaches": decision.breaches,
+        }
+
+    def _record(self, kind: str, known_at: int, payload: Mapping[str, Any]) -> None:
+        try:
+            self.journal.record(kind, known_at, payload)
+            self._journal_down = False
+        except JournalError:
+            if self.fallback is None:
+                raise
+            self._journal_down = True
+            self.fallback.record(kind, known_at, payload)
+
+    @contextmanager
+    def _boundary(self, known_at: int) -> Iterator[None]:
+        """The outermost boundary: what goes wrong inside is journaled and stops sending, and is never swallowed."""
+        done = False
+        try:
+            yield
+            done = True
+        finally:
+            if not done and self.mode not in STICKY:
+                error = sys.exception()
+                self.set_mode(Mode.OBSERVE, f"{type(error).__name__}: {error}", known_at)
+
+
+def _the_decide() -> DecideFunction:
+    from workbench.decision.pipeline import decide
+
+    return decide

@@ -1,0 +1,88 @@
+"""One system's own book: shares, cash and marks, moved only by events and prices."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from workbench.core.arrays import FloatArray
+from workbench.core.errors import DataError, WorkbenchError
+from workbench.core.types import Book, Carry, OrderIntent, Snapshot
+from workbench.gateway.events import Charged, Event, Filled
+
+
+def mark_prices(snapshot: Snapshot) -> FloatArray:
+    """(N,) prices at which a book is valued: the mid of a sound quote, else the last price; NaN unknown."""
+    sound = (snapshot.bid > 0) & (snapshot.bid <= snapshot.ask)
+    return np.where(sound, snapshot.mid, snapshot.price)
+
+
+class Portfolio:
+    """`shares` (N,) signed, `marks` (N,) last known price (NaN: never priced), money in USD.
+
+    A held symbol without a price keeps its last known one; `stale_marks` counts how often that happened.
+    """
+
+    def __init__(self, symbols: tuple[str, ...], cash: float, positions: dict[str, int] | None = None) -> None:
+        self.symbols = symbols
+        self._column = {symbol: i for i, symbol in enumerate(symbols)}  # symbol -> column
+        self.shares = np.zeros(len(symbols))
+        for symbol, quantity in (positions or {}).items():
+            self.shares[self._index(symbol)] = quantity
+        self.marks = np.full(len(symbols), np.nan)
+        self.cash = float(cash)
+        self.nav = self.day_start_nav = self.peak_nav = float(cash)
+        self.traded_today = 0.0
+        self.stale_marks = 0
+        self._session = -1
+
+    def apply(self, event: Event) -> None:
+        """Book a fill or a charge; other events move nothing."""
+        if isinstance(event, Filled):
+            fill = event.fill
+            self.shares[self._index(fill.symbol)] += fill.side * fill.quantity
+            self.cash -= fill.side * fill.quantity * fill.price + fill.commission
+            self.traded_today += fill.quantity * fill.price
+        elif isinstance(event, Charged):
+            self.cash -= event.amount
+
+    def mark(self, prices: FloatArray, session: int) -> None:
+        """Value the book at `prices` (N,). A new `session` starts its day at the last value of the one before."""
+        known = np.isfinite(prices) & (prices > 0)
+        self.stale_marks += int(np.count_nonzero(~known & (self.shares != 0)))
+        self.marks = np.where(known, prices, self.marks)
+        if session != self._session:
+            self._session, self.day_start_nav, self.traded_today = session, self.nav, 0.0
+        self.nav = self.cash + float(np.dot(self.shares, np.where(self.shares != 0, self.marks, 0.0)))
+        self.peak_nav = max(self.peak_nav, self.nav)
+        if not np.isfinite(self.nav):
+            lost = [s for s, q, m in zip(self.symbols, self.shares, self.marks) if q and not np.isfinite(m)]
+            raise DataError(f"the book cannot be valued: {', '.join(lost)} held without any price so far")
+
+    @property
+    def weights(self) -> FloatArray:
+        """(N,) position values as fractions of NAV."""
+        if self.nav <= 0:
+            raise WorkbenchError(f"net asset value fell to {self.nav:.2f} USD: there is nothing left to size against")
+        return self.shares * np.where(self.shares != 0, self.marks, 0.0) / self.nav
+
+    def book(self, as_of: int, open_orders: tuple[OrderIntent, ...], carry: Carry) -> Book:
+        """The book as the next decision sees it."""
+        turnover = self.traded_today / self.nav if self.nav > 0 else 0.0
+        return Book(
+            as_of=as_of,
+            symbols=self.symbols,
+            positions=self.shares.copy(),
+            weights=self.weights,
+            nav=self.nav,
+            cash=self.cash,
+            day_start_nav=self.day_start_nav,
+            peak_nav=self.peak_nav,
+            turnover_today=turnover,
+            open_orders=open_orders,
+            carry=carry,
+        )
+
+    def _index(self, symbol: str) -> int:
+        if symbol not in self._column:
+            raise DataError(f"{symbol} is not in this system's universe of {len(self.symbols)} symbols; add it there")
+        return self._column[symbol]

@@ -1,0 +1,215 @@
+"""Nested walk-forward: every family on every horizon, fitted up to each segment, asked about the next.
+
+The outcome is out-of-fold forecasts, which alone may teach blenders, gates and sizes, and the final models for the
+bundle. Cells run in worker processes with one thread each, on arrays mapped from disk; results are cached by content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.artifacts import ModelFiles, Parity
+from workbench.config import Settings, TrainingSettings
+from workbench.core.bars import Bars
+from workbench.core.calendar import Sessions, exchange_sessions
+from workbench.core.digest import digest
+from workbench.core.errors import InsufficientDataError
+from workbench.core.horizon import HORIZONS, Horizon
+from workbench.core.types import ModelKey, OofForecasts
+from workbench.models.base import Budget, Family
+from workbench.models.registry import FAMILIES, Registry, find
+from workbench.models.strategies import find_strategy
+from workbench.models.windows import WindowView
+from workbench.stats.splits import Segment, day_walk_forward, embargo_ns, walk_forward
+from workbench.training.assembly import assemble
+from workbench.training.cells import Cell, CellOptions, CellResult, Target, parity_rows
+from workbench.training.dataset import Panel
+from workbench.training.labels import Labels
+from workbench.training.pool import run_cells
+
+if TYPE_CHECKING:
+    from workbench.features.history import FeatureHistory
+
+BARRIER_FAMILIES = ("LightGBM", "FTRLProximal")
+"""Families that learn the barriers, of those that are trained at all."""
+
+BARRIERS: tuple[Target, Target] = ("peak", "valley")
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The segments of both axes and the embargo between what is learned and what is asked."""
+
+    intraday: tuple[Segment, ...]
+    day: tuple[Segment, ...]
+    embargo_ns: int
+
+    def of(self, h: Horizon) -> tuple[Segment, ...]:
+        """The segments of the axis of `h`."""
+        return self.day if h.is_day else self.intraday
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a walk-forward leaves.
+
+    `oofs`: horizon label -> forecasts of segments that no predicting model had seen. `models`: the final models, fitted
+    on everything. `notes`: what a reader must know (caps, abstentions). `abstained`: cell -> why it has no model.
+    """
+
+    plan: Plan
+    oofs: Mapping[str, OofForecasts]
+    models: tuple[ModelFiles, ...]
+    parity: Parity
+    symbols: tuple[str, ...]
+    names: tuple[str, ...]
+    daily_names: tuple[str, ...]
+    data_origin: str
+    notes: tuple[str, ...]
+    abstained: Mapping[str, str]
+    inputs_digest: str
+
+    @property
+    def fitted_until(self) -> int:
+        """Last moment that any final model knows of (ns); 0 without models."""
+        return max((m.fitted_until for m in self.models), default=0)
+
+
+def make_plan(bars: Bars, daily: Bars, settings: TrainingSettings) -> Plan:
+    """The segments for these bars: a pure function of their sessions."""
+    intraday = walk_forward(
+        _sessions(bars), settings.segments, settings.initial_fraction, settings.embargo_sessions
+    )  # fmt: skip
+    day = day_walk_forward(_sessions(daily), intraday, settings.initial_fraction, settings.embargo_sessions)
+    return Plan(intraday, day, embargo_ns(settings.embargo_sessions))
+
+
+def train(
+    bars: Bars,
+    daily: Bars,
+    history: FeatureHistory,
+    labels: Mapping[str, Labels],
+    settings: Settings,
+    cache_dir: Path | None = None,
+    progress: Progress | None = None,
+    *,
+    plan: Plan | None = None,
+    registry: Registry = FAMILIES,
+    final: bool = True,
+) -> Trained:
+    """Out-of-fold forecasts and final models of every (family, strategy, horizon) of `settings`.
+
+    `labels`: from :func:`make_labels` and :func:`make_daily_labels`. `cache_dir` keeps cells between runs; None keeps
+    nothing. `progress(done, total, text)` is called after every cell. A family with too few rows abstains in that cell
+    and is reported in ``abstained``. `plan` None: :func:`make_plan`. `final` False leaves the final models out.
+    """
+    plan = plan or make_plan(bars, daily, settings.training)
+    used = [h for h in HORIZONS if h.label in labels and h.label in settings.system.horizons]
+    panels = {
+        "bars": Panel.of(history.values, history.bar_of_session, history.names),
+        "days": Panel.of(
+            history.daily_values, np.zeros(len(history.daily_session), np.int64), history.daily_names
+        ),
+    }  # fmt: skip
+    chosen = {name: find(name, registry) for name in settings.training.families}
+    cells = list(_cells(used, plan, settings.training, chosen, final))
+    options = {name: _options(settings, family) for name, family in chosen.items()}
+    with TemporaryDirectory(prefix="cells-") as nowhere:
+        results = run_cells(
+            cells, chosen, {s: find_strategy(s) for s in settings.training.strategies}, options, panels,
+            {h.label: labels[h.label] for h in used}, cache_dir or Path(nowhere), settings.training.jobs,
+            progress or _silent,
+        )  # fmt: skip
+    oofs = {
+        h.label: oof
+        for h in used
+        if (oof := assemble(h, plan.of(h), plan.embargo_ns, panels, labels[h.label], history, results, bars.data_origin))
+    }
+    return Trained(
+        plan=plan, oofs=oofs, models=tuple(_final_models(results)),
+        parity=Parity(**{axis: _parity(panel, settings.features.window) for axis, panel in panels.items()}), symbols=bars.symbols, names=history.names,
+        daily_names=history.daily_names, data_origin=bars.data_origin, notes=_notes(results, settings, chosen, used, oofs),
+        abstained={str(c): r.reason for c, r in results.items() if r.reason},
+        inputs_digest=digest(history.digest, *(labels[h.label].digest for h in used)),
+    )  # fmt: skip
+
+
+def _cells(
+    used: list[Horizon], plan: Plan, settings: TrainingSettings, families: Mapping[str, Family], final: bool
+) -> Iterable[Cell]:
+    barrier = [name for name in families if name in BARRIER_FAMILIES and families[name].classifies]
+    barrier = barrier or [name for name in families if families[name].classifies][:2]
+    for h in used:
+        parts: list[Segment | None] = [*plan.of(h), *([None] if final else [])]
+        for part in parts:
+            cutoff = part.cutoff_ns if part is not None else np.iinfo(np.int64).max
+            for strategy in settings.strategies:
+                for name in families:
+                    yield Cell(h.label, name, strategy, "value", part, int(cutoff))
+            for name in barrier:
+                for target in BARRIERS:
+                    yield Cell(h.label, name, "", target, part, int(cutoff))
+
+
+def _options(settings: Settings, family: Family) -> CellOptions:
+    t = settings.training
+    cap = t.max_rows_slow if family.slow or family.sequential else t.max_rows
+    return CellOptions(cap, settings.features.window, t.seed, Budget.named(t.profile))
+
+
+def _final_models(results: Mapping[Cell, CellResult]) -> Iterable[ModelFiles]:
+    for cell, result in results.items():
+        if cell.segment is None and not result.reason:
+            key = ModelKey(cell.family, cell.strategy, cell.horizon)
+            yield ModelFiles(key, cell.target, result.files, result.fitted_until, result.parity)
+
+
+def _parity(panel: Panel, length: int) -> NDArray[np.float32]:
+    rows = parity_rows(panel.known_share())
+    return WindowView(panel.values, panel.bar_of_session, rows.bar, rows.column, length).batch()
+
+
+def _notes(
+    results: Mapping[Cell, CellResult], settings: Settings, families: Mapping[str, Family], used: list[Horizon],
+    oofs: Mapping[str, OofForecasts],
+) -> tuple[str, ...]:  # fmt: skip
+    notes = []
+    for name, family in families.items():
+        cells = [r for c, r in results.items() if c.family == name and r.used < r.available]
+        if cells:
+            setting = "max_rows_slow" if family.slow or family.sequential else "max_rows"
+            most = max(r.available for r in cells)
+            notes.append(
+                f"{name} was fitted on at most {max(r.used for r in cells):,} of up to {most:,} rows, evenly spaced in "
+                f"time (training.{setting} = {getattr(settings.training, setting):,})"
+            )
+    for h in used:
+        silent = sorted({c.family for c, r in results.items() if c.horizon == h.label and c.target == "value" and r.reason})
+        if h.label not in oofs:
+            notes.append(f"{h.label}: insufficient data, no family could be fitted out of sample")
+        elif silent:
+            notes.append(f"{h.label}: {', '.join(silent)} abstained where there were too few rows")
+    return tuple(notes)
+
+
+def _sessions(bars: Bars) -> Sessions:
+    """The exchange's sessions that `bars` hold; :class:`InsufficientDataError` when there is none."""
+    dates = np.unique(bars.session)
+    if not len(dates):
+        raise InsufficientDataError("there are no bars to train on; import some first")
+    every = exchange_sessions()
+    place = np.searchsorted(every.date, dates)
+    return Sessions(every.date[place], every.open_ns[place], every.close_ns[place])
+
+
+def _silent(done: int, total: int, text: str) -> None:
+    """Progress that nobody watches."""
