@@ -101,6 +101,26 @@ def test_frozen_names_stay_where_they_can(seed, gross, net):
         np.testing.assert_array_equal(got[frozen], kept)
 
 
+@given(seeds, st.sampled_from([0.1, 0.5, 3.0]), tight)
+@settings(max_examples=40, deadline=None)
+def test_free_names_are_the_projection_around_the_frozen(seed, gross, net):
+    w, limits = draw_case(seed, gross, net, with_leverage=False)
+    frozen = np.random.default_rng(seed).random(len(w)) < 0.5
+    asked = np.where(frozen, 0.8 * kernels.project_limits(w, **limits), w)
+    if not frozen.any() or not feasible_around(asked, frozen, **limits):
+        return
+    got = kernels.project_limits(asked, frozen=frozen, **limits)
+    expected = reference.project_around(asked, limits["max_weight"], gross, net, frozen)
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+    assert ((got - asked) ** 2).sum() <= ((expected - asked) ** 2).sum() + 1e-8
+
+
+def feasible_around(w, frozen, max_weight, target_gross, max_net, leverage):
+    """Well inside: cvxpy can't tell the edge from beyond it."""
+    room = min(np.broadcast_to(max_weight, len(w))[~frozen].sum(), target_gross - np.abs(w[frozen]).sum())
+    return abs(w[frozen].sum()) - room < max_net - 1e-6
+
+
 def test_frozen_names_share_the_limits():
     w = np.array([0.3, 0.3, -0.3])
     frozen = np.array([True, False, False])

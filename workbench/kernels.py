@@ -44,6 +44,12 @@ def _load_engine() -> ModuleType:
 
 _engine = _load_engine()
 
+# The feature engines keep state; workbench.features documents and drives them.
+FeatureCore: Any = _engine.FeatureCore
+DailyCore: Any = _engine.DailyCore
+feature_names: Any = _engine.feature_names
+daily_feature_names: Any = _engine.daily_feature_names
+
 
 def build_info() -> dict[str, Any]:
     """How the compiled module was built: version, compiler, flags, eigen, blas, openmp (date of its standard, or None),

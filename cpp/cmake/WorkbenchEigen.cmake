@@ -27,3 +27,6 @@ add_library(workbench_eigen INTERFACE)
 target_include_directories(workbench_eigen SYSTEM INTERFACE ${eigen_include})
 # MPL2_ONLY: no LGPL code. DONT_PARALLELIZE: Eigen's own threads would make the bits depend on their number.
 target_compile_definitions(workbench_eigen INTERFACE EIGEN_MPL2_ONLY EIGEN_DONT_PARALLELIZE)
+if(WORKBENCH_TESTS)
+  target_compile_definitions(workbench_eigen INTERFACE EIGEN_RUNTIME_NO_MALLOC)  # a test forbids malloc
+endif()

@@ -114,7 +114,7 @@ void DailySymbol::write_trend(double* out) const {
         high = std::max(high, highs_[k]);
         low = std::min(low, lows_[k]);
     }
-    out[DailyFeature::d_rsi_14] = share_of(sum_of(scaled_, 14), moved);
+    out[DailyFeature::d_rsi_14] = clip(share_of(sum_of(scaled_, 14), moved), 1.0);
     out[DailyFeature::d_ma_20] = distance(20);
     out[DailyFeature::d_ma_50] = distance(50);
     out[DailyFeature::d_ma_200] = distance(200);

@@ -102,7 +102,8 @@ Profile::Profile(const FeatureParameters& p) {
 void Profile::end_session(const std::vector<Level>& levels, const std::vector<SessionRecord>& records) {
     learn_variance(levels, records);
     learn_volume(records);
-    ++sessions_;
+    const auto seen = [](const SessionRecord& r) { return r.observed > 0; };
+    if (std::any_of(records.begin(), records.end(), seen)) ++sessions_;
 }
 
 void Profile::learn_variance(const std::vector<Level>& levels, const std::vector<SessionRecord>& records) {

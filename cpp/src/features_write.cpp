@@ -50,8 +50,8 @@ void SymbolFeatures::write_trend(double* out) const {
     const auto distance = [&](const Window& w, std::size_t n) {
         return clip(scaled(prices_[0] - w.mean(), (masses_[0] - masses_[n - 1]) / 3.0), 5.0);
     };
-    out[Feature::rsi_12] = share_of(z12_.sum(), abs12_.sum());
-    out[Feature::rsi_39] = share_of(z39_.sum(), abs39_.sum());
+    out[Feature::rsi_12] = clip(share_of(z12_.sum(), abs12_.sum()), 1.0);
+    out[Feature::rsi_39] = clip(share_of(z39_.sum(), abs39_.sum()), 1.0);
     out[Feature::ma_12] = distance(ma12_, 12);
     out[Feature::ma_39] = distance(ma39_, 39);
     out[Feature::ma_78] = distance(ma78_, 78);

@@ -174,7 +174,9 @@ private:
         if (r.size()) {
             const MatrixXd A = R(Eigen::all, names);
             const MatrixXd moved = H.solve(A.transpose());
-            w -= moved * (A * moved).ldlt().solve(A * w - r);
+            const Eigen::LLT<MatrixXd> inner(A * moved);
+            if (inner.info() != Eigen::Success) return {};
+            w -= moved * inner.solve(VectorXd(A * w - r));
         }
         fixed(names) = w;
         return fixed.allFinite() ? fixed : VectorXd{};

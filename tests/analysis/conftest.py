@@ -16,6 +16,7 @@ from workbench.core.units import NS_PER_DAY
 
 FAMILIES = ("LightGBM", "MLP", "FTRLProximal", "Ensemble", "LSTM")
 FIRST, LAST = "2025-05-12", "2025-09-30"
+TRADED = "2025-07-29"  # first session of segment 2
 
 
 def make_oof(h: Horizon, *, signal=0.06, symbols=12, bars=6, families=FAMILIES, origin="embedded", seed=0, sessions=60):
@@ -24,7 +25,7 @@ def make_oof(h: Horizon, *, signal=0.06, symbols=12, bars=6, families=FAMILIES, 
     day = sessions_between("2021-01-04", LAST) if h.is_day else sessions_between(FIRST, LAST)
     picked = np.arange(len(day))[-(sessions + h.days) :][:sessions]
     per = 1 if h.is_day else bars
-    when = np.concatenate([day.close_ns[i - (1 if h.is_day else 0)] - np.arange(per)[::-1] * 3_600 * 10**9 for i in picked])  # fmt: skip # noqa: E501
+    when = np.concatenate([day.close_ns[i - (1 if h.is_day else 0)] - np.arange(per)[::-1] * 300 * 10**9 for i in picked])  # fmt: skip # noqa: E501
     known = np.repeat(when, symbols)
     rows = len(known)
     session = np.repeat(np.repeat(day.date[picked], per), symbols)
@@ -122,7 +123,7 @@ def make_inputs(*, origin="embedded", idle=False, horizons=HORIZONS, **changes):
         k: HorizonBlend({}, abstained=f"insufficient data: {n} of 30 non-overlapping windows", windows=n)
         for k, n in (("5d", 24), ("20d", 6)) if k in blends
     }  # fmt: skip
-    results = {m: make_result(f"{m:g}x", cost=m, idle=idle) for m in (0.5, 1.0, 2.0)}
+    results = {m: make_result(f"{m:g}x", cost=m, idle=idle, first=TRADED) for m in (0.5, 1.0, 2.0)}
     values = {
         "title": "Made-up run for the tests",
         "data_origin": origin,
@@ -134,7 +135,7 @@ def make_inputs(*, origin="embedded", idle=False, horizons=HORIZONS, **changes):
             {"k1": 0.53, "k2": 0.02, "k3": 0.151}, {"k1": 0.5, "k2": 0.0, "k3": 0.142}, 3200, 0.005, "tiered"
         ),
         "results": results,
-        "naive": make_result("naive", edge_bps=14, cost=0, seed=1, idle=idle),
+        "naive": make_result("naive", edge_bps=12, cost=0, idle=idle, first=TRADED),
         "probe": ProbeVerdict(True, "Cut at 2025-08-14; 18,204 values compared, none differs."),
         "features": 49,
         "daily_features": 20,

@@ -71,7 +71,8 @@ class ToyHistory:
         nan = np.full(n, np.nan)
         left = float((bars.bars_in_session[t] - 1 - bars.bar_of_session[t]) * 5)
         none = Features((), np.zeros((n, 0)), np.zeros((n, 0, 0)))
-        quote = {k: nan if getattr(bars, k) is None else getattr(bars, k)[t] for k in ("bid", "ask", "bid_size", "ask_size")}
+        fields = {k: getattr(bars, k) for k in ("bid", "ask", "bid_size", "ask_size")}
+        quote = {k: nan if v is None else v[t] for k, v in fields.items()}
         return Snapshot(
             known_at=int(bars.ts[t]),
             symbols=self.symbols,
@@ -143,8 +144,7 @@ def tranche_of(bars: Bars, first: int = 1, stages: object = None) -> SimpleNames
     return SimpleNamespace(first_session=sessions[first], last_session=sessions[-1], stages=stages, fitted_until=0)
 
 
-@pytest.fixture
-def toy() -> SimpleNamespace:
+def builders() -> SimpleNamespace:
     """All builders in one place."""
     return SimpleNamespace(
         bars=make_bars,
@@ -155,3 +155,15 @@ def toy() -> SimpleNamespace:
         tranche=tranche_of,
         symbols=SYMBOLS,
     )
+
+
+@pytest.fixture
+def toy() -> SimpleNamespace:
+    """The builders for one test."""
+    return builders()
+
+
+@pytest.fixture(scope="module")
+def toy_module() -> SimpleNamespace:
+    """The builders for fixtures that live as long as a module."""
+    return builders()

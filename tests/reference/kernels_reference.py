@@ -109,6 +109,17 @@ def project_limits(w, max_weight, gross, net, leverage=None):
     return with_gross(side * high).astype(float)
 
 
+def project_around(w, max_weight, gross, net, frozen):
+    """cvxpy's projection with the frozen names held; None where that is infeasible."""
+    import cvxpy as cp
+
+    x = cp.Variable(len(w))
+    limits = [cp.abs(x) <= max_weight, cp.norm1(x) <= gross, cp.abs(cp.sum(x)) <= net, x[frozen] == w[frozen]]
+    problem = cp.Problem(cp.Minimize(cp.sum_squares(x - w)), limits)
+    problem.solve(solver=cp.CLARABEL, tol_gap_abs=1e-12, tol_gap_rel=1e-12, tol_feas=1e-12)
+    return x.value
+
+
 def objective(w, alpha, cov, w_now, cost, risk_aversion):
     return alpha @ w - risk_aversion / 2 * w @ cov @ w - cost @ np.abs(w - w_now)
 

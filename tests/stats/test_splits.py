@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -52,7 +54,7 @@ def test_day_segments_share_the_intraday_boundaries_and_add_earlier_ones():
     assert [p.number for p in day] == [-3, -2, -1, 0, 1, 2, 3, 4, 5]
     assert [(p.first, p.last) for p in day[4:]] == [(p.first, p.last) for p in intraday]
     assert day[0].first == DAILY.date[int(np.ceil(0.35 * len(DAILY)))]
-    assert all(a.last < b.first for a, b in zip(day, day[1:]))
+    assert all(a.last < b.first for a, b in pairwise(day))
 
 
 def test_a_short_daily_history_gets_no_earlier_segments():

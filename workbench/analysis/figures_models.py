@@ -34,7 +34,8 @@ def ic_figure(table: ModelTable) -> Markup:
             ax.set_axis_off()
         axes[0].set_yticks(range(len(labels)), labels)
         axes[0].set_ylim(len(labels) - 0.5, -0.5)
-        fig.supxlabel("information coefficient", fontsize=7.5, color=ink("muted"))
+        axes[0].locator_params(axis="x", nbins=5)
+        fig.supxlabel("information coefficient", fontsize=8, color=ink("muted"))
 
     return figure("ic", "Information coefficients with intervals", down * (0.55 + 0.21 * len(labels)) + 0.2, draw)
 
@@ -116,8 +117,8 @@ def reliability_figure(gates: Sequence[GateFinding], side: str) -> Markup:
         if chosen:
             handles, names = axes[0].get_legend_handles_labels()
             fig.legend(handles, names, loc="outside upper right", ncols=3)
-        fig.supxlabel("predicted probability", fontsize=7.5, color=ink("muted"))
-        fig.supylabel("observed frequency", fontsize=7.5, color=ink("muted"))
+        fig.supxlabel("predicted probability", fontsize=8, color=ink("muted"))
+        fig.supylabel("observed frequency", fontsize=8, color=ink("muted"))
 
     return figure(f"reliability-{side}", f"Reliability of the {side} classifier", 0.5 + 1.75 * down, draw)
 

@@ -87,7 +87,7 @@ def waterfall_figure(fall: CostWaterfall) -> Markup:
             colour = "gross" if name == "gross" else "net" if name == "net" else "bad"
             ax.bar(x, value, 0.62, bottom=base, color=ink(colour), alpha=0.9 if total else 0.65, linewidth=0)
             top = max(base, base + value)
-            ax.text(x, top + 0.025 * reach, number(value, 2, True), ha="center", va="bottom", fontsize=7.5)
+            ax.text(x, top + 0.025 * reach, number(value, 2, True), ha="center", va="bottom", fontsize=8)
             level = value if name == "gross" else level + value
             if x < len(steps) - 1:
                 ax.plot([x + 0.31, x + 0.69], [level, level], color=ink("muted"), linewidth=0.6)
@@ -115,7 +115,7 @@ def exposure_figure(result: BacktestResult) -> Markup:
         left.fill_between(x, mean(result.gross), 0, color=ink("soft"), linewidth=0, step="mid", label="gross")
         left.plot(x, mean(result.net), color=ink("net"), linewidth=1.0, label="net")
         zero_line(left)
-        left.set_title("Exposure, % of NAV (session mean)")
+        left.set_title("Exposure, % of NAV")
         legend(left, 2)
         right.fill_between(x, 100 * per_session(result, result.turnover), 0, color=ink("soft"), linewidth=0, step="mid")
         right.set_ylim(bottom=0)

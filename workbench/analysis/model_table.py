@@ -92,7 +92,7 @@ def model_table(
     ]
     corrected = holm([r.p_value for r in rows]) if rows else np.array([])
     rows = [_with_holm(r, float(p)) for r, p in zip(rows, corrected)]
-    return ModelTable(tuple(rows), kind, level, tuple(_leak_text(r) for r in rows if r.leak))
+    return ModelTable(tuple(rows), kind, level, tuple(leak_text(r) for r in rows if r.leak))
 
 
 def _rows_of(oof: OofForecasts, kind: Kind, level: float, draws: int, seed: int) -> list[ModelRow]:
@@ -132,7 +132,8 @@ def _with_holm(row: ModelRow, p_holm: float) -> ModelRow:
     return ModelRow(**{**values, "p_holm": p_holm})
 
 
-def _leak_text(row: ModelRow) -> str:
+def leak_text(row: ModelRow) -> str:
+    """The warning for one suspicious cell."""
     return (
         f"{model_name(row.family, row.strategy)} at {row.horizon}: out-of-sample IC {row.ic.value:.3f} with a lower "
         f"99 % bound of {row.lower_99:.3f}, above {LEAK_BOUND}. On real bars that is a leak until proven otherwise: "

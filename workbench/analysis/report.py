@@ -26,7 +26,7 @@ from workbench.analysis.inputs import (
 )
 from workbench.analysis.metrics import traded
 from workbench.analysis.summary import report_summary
-from workbench.analysis.tables import DASH, Table, interval, number, percent
+from workbench.analysis.tables import DASH, Table, interval, number, share
 from workbench.analysis.verdict import verdict
 from workbench.core.results import BacktestResult
 from workbench.core.units import SESSIONS_PER_YEAR
@@ -145,6 +145,6 @@ def _sharpe_note(findings: Findings) -> str:
         f"{d.observations} sessions. Among {d.trials} strategies without any merit the best would be expected to show "
         f"{best} over a stretch as short as this. Given the skew ({number(d.skew, 2)}) and kurtosis "
         f"({number(d.kurtosis, 1)}) of the daily returns, the chance that the true ratio exceeds that bar is "
-        f"{percent(d.probability, 1)} % (deflated Sharpe ratio, Bailey and López de Prado 2014). "
-        f"The usual bar for that chance is 95 %."
+        f"{share(d.probability, 1)} (deflated Sharpe ratio, Bailey and López de Prado 2014). "
+        f"The usual bar for that chance is {share(0.95)}."
     )

@@ -10,7 +10,7 @@ import numpy as np
 from workbench.analysis.findings import Findings, HorizonStatus
 from workbench.analysis.inputs import ReportInputs
 from workbench.analysis.metrics import Performance, traded
-from workbench.analysis.model_table import model_name
+from workbench.analysis.model_table import leak_text, model_name
 from workbench.analysis.tables import interval, number, plural, share
 
 SIGNIFICANT = 0.05
@@ -18,8 +18,8 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`tone` is "gain", "none", "loss" or "open"; a `headline`, a sentence under it, and `points` in order of weight.
-    `banners`: (kind, title, text) that no reader may miss."""
+    """`tone` is "gain", "none", "loss", "open" or "void" (not to be trusted); a `headline`, a sentence under it, and
+    `points` in order of weight. `banners`: (kind, title, text) that no reader may miss."""
 
     tone: str
     headline: str
@@ -30,7 +30,7 @@ class Verdict:
 
 def verdict(inputs: ReportInputs, findings: Findings) -> Verdict:
     """What this run has shown."""
-    tone, headline, lede = _headline(inputs, findings)
+    tone, headline, lede = _trusted(inputs, findings, *_headline(inputs, findings))
     points = [
         *_money_points(inputs, findings),
         *_horizon_points(findings.horizons),
@@ -57,6 +57,23 @@ def _headline(inputs: ReportInputs, findings: Findings) -> tuple[str, str, str]:
         return "loss", "The book lost money after costs", lede
     lede = f"{number(net.value, 2, True)} bps of NAV a day, net; the interval covers zero ({span})."
     return "none", "After costs, the result cannot be told from zero", lede
+
+
+def _trusted(inputs: ReportInputs, findings: Findings, tone: str, headline: str, lede: str) -> tuple[str, str, str]:
+    """The headline, or why no headline may be believed."""
+    if inputs.probe.passed is False:
+        return (
+            "void",
+            "Not to be trusted: the truncation probe failed",
+            f"What the run would have said: {headline}. {lede}",
+        )
+    if findings.models.leaks:
+        return (
+            "void",
+            "Too good to be true until a leak is ruled out",
+            f"What the run would have said: {headline}. {lede}",
+        )
+    return tone, headline, lede
 
 
 def _money_points(inputs: ReportInputs, findings: Findings) -> list[str]:
@@ -140,9 +157,22 @@ def _banners(inputs: ReportInputs, findings: Findings) -> tuple[tuple[str, str, 
         out.append(("simulated", "Simulated market", text))
     if inputs.probe.passed is False:
         out.append(("alarm", "Truncation probe failed", f"The past changed when the future was cut off. {inputs.probe.detail}"))  # fmt: skip # noqa: E501
-    out += [("alarm", "Possible leak", text) for text in findings.models.leaks]
+    out += _leak_banner(findings)
     if findings.waterfall is not None and abs(findings.waterfall.other) > 0.01:
         text = f"Gross minus costs misses net by {number(findings.waterfall.other, 2, True)} bps a day."
         out.append(("alarm", "The backtest's accounts do not close", text))
     out += [("note", "Warning", text) for text in inputs.warnings]
     return tuple(out)
+
+
+def _leak_banner(findings: Findings) -> list[tuple[str, str, str]]:
+    """One banner for all suspicious cells, the worst in full."""
+    rows = sorted((r for r in findings.models.rows if r.leak), key=lambda r: -r.lower_99)
+    if not rows:
+        return []
+    text = leak_text(rows[0])
+    if len(rows) > 1:
+        others = ", ".join(f"{model_name(r.family, r.strategy)} at {r.horizon}" for r in rows[1:6])
+        rest = f" and {len(rows) - 6} more" if len(rows) > 6 else ""
+        text += f" The same holds for {others}{rest}."
+    return [("alarm", "Possible leak", text)]

@@ -1,5 +1,19 @@
 """Fitted models and stages as verified, pickle-free bundles; the only loader."""
 
+from workbench.artifacts.bundle import Bundle, load_bundle, refuse_overlap, save_blender
 from workbench.artifacts.models import ModelBundle, ModelFiles, Parity, load_models, save_models
+from workbench.artifacts.oof import read_oof, write_oof
 
-__all__ = ["ModelBundle", "ModelFiles", "Parity", "load_models", "save_models"]
+__all__ = [
+    "Bundle",
+    "ModelBundle",
+    "ModelFiles",
+    "Parity",
+    "load_bundle",
+    "load_models",
+    "read_oof",
+    "refuse_overlap",
+    "save_blender",
+    "save_models",
+    "write_oof",
+]

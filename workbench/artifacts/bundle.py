@@ -12,11 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from workbench.artifacts.models import MODELS_FORMAT, MODELS_VERSION, ModelBundle, load_models
-from workbench.artifacts.verified import VerifiedFolder, find_folder, read_folder, write_folder
+from workbench.artifacts.verified import VerifiedFolder, canonical, find_folder, read_folder, write_folder
 from workbench.config import Settings
 from workbench.core.calendar import exchange_sessions, iso_time
 from workbench.core.digest import digest
 from workbench.core.errors import ArtifactError, LookAheadError
+from workbench.decision.arbitration import CostArbitrator
+from workbench.decision.blending import HorizonBlender
+from workbench.decision.costs import CostModel
+from workbench.decision.gating import BarrierGate
+from workbench.decision.pipeline import Stages
+from workbench.decision.sizing import PositionSizer
+from workbench.decision.validation import PositionValidator
+from workbench.models.predictor import ModelPredictor
+from workbench.stats.stack import BarrierStack
 
 BLENDER_FORMAT, BLENDER_VERSION = "workbench-blender", 1
 PARTS = ("blender", "gates", "costs", "sizing")
@@ -50,6 +59,26 @@ class Bundle:
         """Last moment (ns) that anything in the bundle knows of."""
         return max(self.models.fitted_until, int(self.folder.manifest["fitted_until"]))
 
+    def stages(self, settings: Settings, *, device: str = "cpu", threads: int = 1) -> Stages:
+        """The stages for ``decide``: what was fitted from the bundle, the user's choices from `settings`."""
+        gates, sizing = self.parts["gates"], self.parts["sizing"]
+        stack = BarrierStack.from_dict(gates["stack"])
+        costs = CostModel.from_dict(self.parts["costs"], settings.costs)
+        m = self.models
+        return Stages(
+            predictor=ModelPredictor(
+                m.models, m.barriers, stack, m.names, m.daily_names, device=device, threads=threads
+            ),
+            blender=HorizonBlender.from_dict(self.parts["blender"], settings.blending),
+            costs=costs,
+            arbitrator=CostArbitrator.from_dict(sizing["arbitrator"], costs, settings.arbitration),
+            gate=BarrierGate.from_dict(gates["gate"], settings.gating),
+            sizer=PositionSizer.from_dict(sizing["sizer"], settings.sizing),
+            validator=PositionValidator(settings.validation, settings.sizing),
+            config_digest=settings.digest,
+            artifacts_digest=self.digest,
+        )
+
 
 def save_blender(
     blender_dir: Path, model_dir: Path, models_id: str, parts: Mapping[str, Any], *, fitted_until: int
@@ -57,8 +86,6 @@ def save_blender(
     """Write ``blender_dir/<id>`` for the models ``model_dir/<models_id>`` and return its id."""
     if set(parts) != set(PARTS):
         raise ArtifactError(f"a blender bundle has the parts {', '.join(PARTS)}; got {', '.join(sorted(parts))}")
-    from workbench.artifacts.verified import canonical
-
     models = read_folder(find_folder(Path(model_dir), models_id), MODELS_FORMAT, MODELS_VERSION)
     about = {
         "models": models.id,
@@ -84,8 +111,8 @@ def load_bundle(
     ):
         if want != got:
             raise ArtifactError(
-                f"blender {folder.id} was fitted for {what} {want}, but {found} holds {got}: they do not belong together; "
-                "load the pair that was saved together"
+                f"blender {folder.id} was fitted for {what} {want}, but {found} holds {got}: they do not belong "
+                "together; load the pair that was saved together"
             )
     return Bundle(models, {name: folder.json(f"{name}.json") for name in PARTS}, folder)
 
@@ -99,6 +126,7 @@ def refuse_overlap(fitted_until: int, start_ns: int, embargo_sessions: int) -> N
     between = int(((opens > fitted_until) & (opens < start_ns)).sum())
     if fitted_until >= start_ns or between < embargo_sessions:
         raise LookAheadError(
-            f"the artifacts know labels up to {iso_time(fitted_until)}; with an embargo of {embargo_sessions} session(s) "
-            f"they cannot be tested from {iso_time(start_ns)} on: start later or use the walk-forward schedule"
+            f"the artifacts know labels up to {iso_time(fitted_until)}; with an embargo of {embargo_sessions} "
+            f"session(s) they cannot be tested from {iso_time(start_ns)} on: "
+            f"start later or use the walk-forward schedule"
         )

@@ -20,8 +20,9 @@ from workbench.artifacts.oof import read_oof, write_oof
 from workbench.artifacts.verified import VerifiedFolder, find_folder, read_folder, write_folder
 from workbench.core.arrays import FloatArray
 from workbench.core.errors import ArtifactError
+from workbench.core.horizon import horizon
 from workbench.core.types import ModelKey, OofForecasts, schema_hash
-from workbench.models.base import RuntimeModel
+from workbench.models.base import BarrierKey, RuntimeModel
 from workbench.models.runtime import load_fitted
 
 MODELS_FORMAT, MODELS_VERSION = "workbench-models", 1
@@ -55,7 +56,7 @@ class ModelFiles:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Rows on which a loaded bundle proves itself, per axis: (P, L, F+1) windows with marker; the last bar is the row."""
+    """Rows on which a loaded bundle proves itself, per axis: (P, L, F+1) windows with marker that end on the row."""
 
     bars: NDArray[np.float32]
     days: NDArray[np.float32]
@@ -68,7 +69,7 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class ModelBundle:
-    """Loaded models, verified: `models` and `barriers` (family, horizon) -> (peak, valley) run as they will live."""
+    """Loaded models, verified: `models` forecast returns, `barriers` are classifiers; both run as they will live."""
 
     id: str
     data_origin: str
@@ -77,7 +78,7 @@ class ModelBundle:
     daily_names: tuple[str, ...]
     window: int
     models: Mapping[ModelKey, RuntimeModel]
-    barriers: Mapping[tuple[str, str], tuple[RuntimeModel, RuntimeModel]]
+    barriers: Mapping[BarrierKey, RuntimeModel]
     folder: VerifiedFolder
 
     def oofs(self) -> dict[str, OofForecasts]:
@@ -129,7 +130,7 @@ def load_models(model_dir: Path, wanted: str | None = None, *, threads: int = 1,
     about = folder.manifest
     parity = Parity(*(_array(folder, f"parity/{axis}.npy") for axis in AXES))
     models: dict[ModelKey, RuntimeModel] = {}
-    barriers: dict[tuple[str, str], dict[str, RuntimeModel]] = {}
+    barriers: dict[BarrierKey, RuntimeModel] = {}
     for entry in about["models"]:
         key = ModelKey(*entry["key"])
         content = {name: folder.files[f"models/{entry['folder']}/{name}"] for name in entry["files"]}
@@ -138,11 +139,19 @@ def load_models(model_dir: Path, wanted: str | None = None, *, threads: int = 1,
         if entry["target"] == "value":
             models[key] = model
         else:
-            barriers.setdefault((key.family, key.horizon), {})[entry["target"]] = model
-    pairs = {k: (v["peak"], v["valley"]) for k, v in barriers.items() if len(v) == 2}
+            barriers[BarrierKey(key.family, entry["target"], key.horizon)] = model
     names, daily = (tuple(about["schemas"][axis]["names"]) for axis in AXES)
-    return ModelBundle(folder.id, about["data_origin"], about["fitted_until"], names, daily, about["window"], models,
-                       pairs, folder)  # fmt: skip
+    return ModelBundle(
+        id=folder.id,
+        data_origin=about["data_origin"],
+        fitted_until=about["fitted_until"],
+        names=names,
+        daily_names=daily,
+        window=about["window"],
+        models=models,
+        barriers=barriers,
+        folder=folder,
+    )
 
 
 def _prove(folder: VerifiedFolder, name: str, model: RuntimeModel, parity: Parity, axis: str) -> None:
@@ -158,8 +167,6 @@ def _prove(folder: VerifiedFolder, name: str, model: RuntimeModel, parity: Parit
 
 
 def _axis(key: ModelKey) -> str:
-    from workbench.core.horizon import horizon
-
     return "days" if horizon(key.horizon).is_day else "bars"
 
 

@@ -126,7 +126,9 @@ def _manifest(path: Path, form: str, version: int) -> dict[str, Any]:
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         raise ArtifactError(f"{path} lists no files: it is not a manifest of the workbench")
     if manifest.get("format") != form:
-        raise ArtifactError(f"{path} is of format {manifest.get('format')!r}, expected {form!r}: is it the other folder?")
+        raise ArtifactError(
+            f"{path} is of format {manifest.get('format')!r}, expected {form!r}; is it the other folder?"
+        )
     if manifest.get("version") != version:
         raise ArtifactError(f"{path} is of version {manifest.get('version')!r}; this workbench reads version {version}")
     name = path.parent.name

@@ -488,8 +488,6 @@ def _digest(message: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, tuple) and not isinstance(value, ModelKey):
-        return [_plain(v) for v in value]
-    if hasattr(value, "__dataclass_fields__"):
-        return _digest(value)
-    return value
+    if isinstance(value, tuple) and value and hasattr(value[0], "__dataclass_fields__"):
+        return [_digest(v) for v in value]
+    return _digest(value) if hasattr(value, "__dataclass_fields__") else value

@@ -1,13 +1,13 @@
 """Stage 6, CostArbitrator: which horizons a symbol listens to, and whether it may be traded at all.
 
-    net_h   = sign(a_h) * max(|a_h| - 2c, 0)                     a round trip admits new positions; it never flips a sign
+    net_h   = sign(a_h) * max(|a_h| - 2c, 0)                     a round trip admits new positions, never flips a sign
     a~_h    = net_h * 390 / m_h                                  daily rate, m_h trading minutes of the horizon
     score_h = |a~_h| / sigma_1d                                  comparable across horizons and symbols
 
 `winner`: the best horizon gets 70 %, its neighbour of the same sign (the better of the two next to it) 30 %; without
 one, all. `softmax`: survivors weigh exp(beta * score_h / z_ref). Net and gross rates are mixed with these weights. A
-name already held whose gross alpha still has the sign of the position stays a FORECAST by its gross rate even below
-cost: the cost of entering is spent, and leaving would cost again.
+name already held stays a FORECAST even below cost as long as some horizon's gross alpha has the sign of the position,
+by the gross rates of those horizons: the cost of entering is spent, and leaving would cost again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from workbench.config import ArbitrationSettings
-from workbench.core.arrays import BoolArray, FloatArray
+from workbench.core.arrays import BoolArray, FloatArray, IntArray
 from workbench.core.horizon import HORIZONS, N_HORIZONS
 from workbench.core.types import Alphas, Book, Choice, Costs, Phase, Snapshot, State
 from workbench.core.units import SESSION_MINUTES
@@ -53,7 +53,7 @@ class CostArbitrator:
         self.z_ref_ = 1.0
 
     def fit(self, scores: FloatArray) -> Self:
-        """Learn z_ref_ from out-of-fold scores |a~|/sigma_1d (K,); NaN is left out, nothing left keeps the old value."""
+        """Learn z_ref_ from out-of-fold scores |a~|/sigma_1d (K,), NaN left out; nothing left keeps the old value."""
         known = np.asarray(scores, np.float64)
         known = known[np.isfinite(known)]
         if known.size and np.abs(known).max() > 0:
@@ -64,18 +64,21 @@ class CostArbitrator:
         """Daily rates, horizon weights and the state of every symbol. In the flatten window only day horizons count."""
         gross, net = self._rates(alphas, costs, snapshot)
         market = (snapshot.sigma_1d > 0) & (snapshot.price > 0) & ~snapshot.halted
-        known = np.isfinite(gross).any(axis=0) & market
-        gross = np.where(np.isfinite(gross) & known, gross, 0.0)
-        net = np.where(np.isfinite(net) & known, net, 0.0)
+        seen = np.isfinite(gross) & market
+        known = seen.any(axis=0)
+        gross = np.where(seen, gross, 0.0)
+        net = np.where(seen & np.isfinite(net), net, 0.0)
         sigma = np.where(known, snapshot.sigma_1d, 1.0)
         side = np.sign(book.weights)
-        mix = self._mix(net, gross, sigma)
-        new = (mix.net != 0) & (np.sign(mix.net) == np.sign(mix.gross))
-        keep = _support(gross, side)
-        held = self._mix(keep, keep, sigma)
-        stay = ~new & (held.gross != 0)
-        unknown = ~known | (~new & ~stay & np.isnan(costs.one_way[0]))
-        return _choice(mix, held, new, stay, unknown, _Position(book, side, keep, snapshot.phase))
+        support = np.where(gross * side > 0, gross, 0.0)
+        new = np.asarray(net.any(axis=0))
+        mix = self._mix(np.where(new, net, support), np.where(new, gross, support), sigma)
+        torn = new & (mix.net * mix.gross <= 0)
+        if torn.any():  # softmax only: survivors of both signs whose net and gross disagree admit nothing new
+            new = np.asarray(new & ~torn)
+            mix = self._mix(np.where(new, net, support), np.where(new, gross, support), sigma)
+        unknown = np.asarray(~known | ((mix.gross == 0) & np.isnan(costs.one_way[0])))
+        return _choice(mix, new, unknown, _Position(book, side, support, snapshot.phase))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, exact (without the cost model, which saves itself)."""
@@ -103,7 +106,8 @@ class CostArbitrator:
         """Weights by the scores of `basis` (H, N), and the mixed rates of both."""
         score = basis / sigma
         weights = self._winner(score) if self.settings.method == "winner" else self._softmax(score)
-        return _Mix(weights, (weights * basis).sum(axis=0), (weights * gross).sum(axis=0))
+        parts = weights * gross
+        return _Mix(weights, (weights * basis).sum(axis=0), parts.sum(axis=0), parts[_FIRST_DAY:].sum(axis=0))
 
     def _winner(self, score: FloatArray) -> FloatArray:
         size = np.abs(score)
@@ -125,16 +129,17 @@ class CostArbitrator:
         alive = size > 0
         power = np.where(alive, np.exp(self.settings.beta / self.z_ref_ * (size - size.max(axis=0))), 0.0)
         total = power.sum(axis=0)
-        return power / np.where(total > 0, total, 1.0)
+        return np.asarray(power / np.where(total > 0, total, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
 class _Mix:
-    """Weights (H, N) and the mixed daily rates (N,)."""
+    """Weights (H, N) and the mixed daily rates (N,); `day` is what the day horizons contribute to `gross`."""
 
     weights: FloatArray
     net: FloatArray
     gross: FloatArray
+    day: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,41 +152,33 @@ class _Position:
     phase: Phase
 
 
-def _support(gross: FloatArray, side: FloatArray) -> FloatArray:
-    """(H, N) gross rates where they have the sign of a position held, else 0."""
-    return np.where(gross * side > 0, gross, 0.0)
-
-
-def _choice(
-    mix: _Mix, held: _Mix, new: BoolArray, stay: BoolArray, unknown: BoolArray, position: _Position
-) -> Choice:
-    weights = np.where(new, mix.weights, np.where(stay, held.weights, 0.0))
-    gross = np.where(new, mix.gross, np.where(stay, held.gross, 0.0))
-    net = np.where(new, mix.net, 0.0)
-    state = np.where(new | stay, int(State.FORECAST), int(State.NO_EDGE))
-    state = np.where(unknown, int(State.UNKNOWN), state)
-    chosen = np.where(new, _day_part(mix), np.where(stay, _day_part(held), 0.0))
-    share = _day_share(chosen, gross, state, position)
-    hide = np.where(unknown, np.nan, 0.0)
-    return Choice(net + hide, gross + hide, np.where(unknown, 0.0, weights), state, share)
+def _choice(mix: _Mix, new: BoolArray, unknown: BoolArray, position: _Position) -> Choice:
+    """New names by net and gross rate, held ones by gross rate alone, UNKNOWN ones NaN."""
+    forecast = mix.gross != 0
+    state = np.where(unknown, int(State.UNKNOWN), np.where(forecast, int(State.FORECAST), int(State.NO_EDGE)))
+    share = _day_share(mix, state, position)
+    net, gross = np.where(new, mix.net, 0.0), mix.gross
+    if unknown.any():
+        net, gross = np.where(unknown, np.nan, net), np.where(unknown, np.nan, gross)
+    return Choice(net, gross, mix.weights, state, share)
 
 
 def _day_part(mix: _Mix) -> FloatArray:
-    """(N,) share of the mixed weight that lies on day horizons."""
-    return mix.weights[_FIRST_DAY:].sum(axis=0)
+    """(N,) share of the mixed gross rate that comes from day horizons, in [0, 1]."""
+    share = np.zeros_like(mix.gross)
+    np.divide(mix.day, mix.gross, out=share, where=mix.gross != 0)
+    return np.clip(share, 0.0, 1.0)
 
 
-def _day_share(chosen: FloatArray, gross: FloatArray, state: Any, position: _Position) -> FloatArray:
+def _day_share(mix: _Mix, state: IntArray, position: _Position) -> FloatArray:
     """(N,) in [0, 1]: the part that may stay overnight.
 
     That of the horizons just chosen, or, where it is larger, the mandate that the position already has while a day
     horizon still agrees with it. In the flatten window nothing new is granted; UNKNOWN keeps what it has.
     """
-    book, side = position.book, position.side
-    size = np.where(side != 0, np.abs(book.weights), 1.0)
-    mandate = np.clip(book.carry.day_weight * side / size, 0.0, 1.0)
-    agrees = position.support[_FIRST_DAY:].any(axis=0) & (gross * side > 0)
-    kept = np.where(agrees | (state == int(State.UNKNOWN)), mandate, 0.0)
-    if position.phase is not Phase.OPEN:
-        return kept
-    return np.where(state == int(State.FORECAST), np.maximum(np.clip(chosen, 0.0, 1.0), kept), kept)
+    held = position.side * position.book.weights
+    mandate = position.book.carry.day_weight * position.side
+    kept = np.where(mandate > 0, np.minimum(mandate / np.where(held > 0, held, 1.0), 1.0), 0.0)
+    agrees = position.support[_FIRST_DAY:].any(axis=0) & (mix.gross * position.side > 0)
+    kept = np.where(agrees | (state == int(State.UNKNOWN)), kept, 0.0)
+    return kept if position.phase is not Phase.OPEN else np.maximum(_day_part(mix), kept)

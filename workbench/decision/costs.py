@@ -8,8 +8,8 @@
     rho_i, rho     mean absolute correlation of the symbol with the others, and its mean over the universe
     commission     of an order of that value, with its minimum (workbench.fees), mean of buying and selling
 
-k1 = 1/2 is half the spread; k2 = 0; the impact term is that of Almgren, Thum, Hauptmann & Li (2005). NaN anywhere in what
-a term needs makes the cost of that symbol NaN: no new position is admitted without knowing what it costs.
+k1 = 1/2 is half the spread; k2 = 0; the impact term is that of Almgren, Thum, Hauptmann & Li (2005). NaN anywhere in
+what a term needs makes the cost of that symbol NaN: no new position is admitted without knowing what it costs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PRIOR_ROWS = 50.0
 
 @dataclass(frozen=True, slots=True)
 class CostObservations:
-    """R executions: `cost` one-way slippage against the mid at arrival, decimal of the traded value, commission left out.
+    """R executions: `cost` one-way slippage against the mid at arrival, decimal of the traded value, no commission.
 
     `spread` relative, `sigma_exec` over the execution window, `sigma_1d`, `participation` of the window's volume,
     `bucket` the time of day (:data:`~workbench.core.types.TIME_BUCKETS`); each (R,). Rows with a NaN are not used.
@@ -63,8 +63,8 @@ class CostObservations:
 class CostModel:
     """Estimates one-way costs; `fit` learns k1_, k2_, k3_, `bucket_multiplier_` and `reference_weight_`.
 
-    Before a fit they are the settings' defaults. `bucket_multiplier_` is None until it was fitted: 1 where the spread is
-    observed, :data:`ESTIMATED_SPREAD_BY_BUCKET` where it is estimated.
+    Before a fit they are the settings' defaults. `bucket_multiplier_` is None until it was fitted: 1 where the spread
+    is observed, :data:`ESTIMATED_SPREAD_BY_BUCKET` where it is estimated.
     """
 
     def __init__(self, settings: CostSettings) -> None:
@@ -90,7 +90,7 @@ class CostModel:
                 self.bucket_multiplier_ = fitted
         if reference_weight is not None:
             if not (np.isfinite(reference_weight) and reference_weight > 0):
-                raise ValueError(f"reference_weight = {reference_weight} must be > 0; pass the median |dw| of OOF trades")
+                raise ValueError(f"reference_weight = {reference_weight} must be > 0: the median |dw| of OOF trades")
             self.reference_weight_ = float(reference_weight)
         return self
 
@@ -157,7 +157,7 @@ class CostModel:
         """(N,) shares expected in the execution window, from the shortest horizon that covers it."""
         minutes = self.settings.execution_minutes
         cover = next(h for h in HORIZONS if h.minutes >= minutes)
-        return s.expected_volume[cover.order] * (minutes / cover.minutes)
+        return np.asarray(s.expected_volume[cover.order] * (minutes / cover.minutes))
 
     def _defaults(self) -> FloatArray:
         return np.array([self.settings.k1, self.settings.k2, self.settings.k3])
@@ -172,7 +172,8 @@ class CostModel:
         prior = PRIOR_ROWS * float((spread**2).mean())
         if not prior > 0:
             return (1.0,) * len(TIME_BUCKETS)
-        over = [(float(spread[bucket == b] @ rest[bucket == b]), float((spread[bucket == b] ** 2).sum())) for b in range(5)]
+        inside = [bucket == b for b in range(len(TIME_BUCKETS))]
+        over = [(float(spread[rows] @ rest[rows]), float(spread[rows] @ spread[rows])) for rows in inside]
         return tuple(max((a + prior) / (b + prior), 0.0) for a, b in over)
 
 
@@ -188,10 +189,11 @@ def crowding_factor(correlation: FloatArray, crowding: float) -> FloatArray:
     if crowding == 0 or n < 2:
         return np.ones(n)
     size = np.abs(correlation)
-    size.flat[:: n + 1] = np.nan
-    known = np.isfinite(size)
-    count = known.sum(axis=1)
-    mean = np.where(known, size, 0.0).sum(axis=1) / np.maximum(count, 1)
+    total, count = size.sum(axis=1) - size.diagonal(), np.full(n, n - 1)
+    if np.isnan(total).any():
+        known = np.isfinite(size) & ~np.eye(n, dtype=bool)
+        total, count = np.where(known, size, 0.0).sum(axis=1), known.sum(axis=1)
+    mean = total / np.maximum(count, 1)
     seen = count > 0
     excess = np.where(seen, mean - mean.sum() / max(int(seen.sum()), 1), 0.0)
     return 1.0 + crowding * np.maximum(excess, 0.0)

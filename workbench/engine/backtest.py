@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from workbench.config import Settings
-from workbench.core.arrays import FloatArray, IntArray
+from workbench.core.arrays import BoolArray, FloatArray, IntArray
 from workbench.core.bars import Bars
 from workbench.core.clock import ManualClock
 from workbench.core.errors import DataError
@@ -43,11 +43,16 @@ Progress = Callable[[int, int, str], None]
 class BarHistory(Protocol):
     """What a backtest needs of :class:`workbench.features.history.FeatureHistory`."""
 
-    symbols: tuple[str, ...]
-    ts: IntArray
-    spread: FloatArray
-    sigma_1d: FloatArray
-    universe: Universe
+    @property
+    def symbols(self) -> tuple[str, ...]: ...
+    @property
+    def ts(self) -> IntArray: ...
+    @property
+    def spread(self) -> FloatArray: ...
+    @property
+    def sigma_1d(self) -> FloatArray: ...
+    @property
+    def universe(self) -> Universe: ...
 
     def snapshot(self, t: int, window: int = 0) -> Snapshot:
         """All that was known at the end of row `t`."""
@@ -121,7 +126,7 @@ class _Run:
     ) -> None:
         self.bars, self.history, self.market, self.broker, self.session = bars, history, market, broker, session
         self.borrow_rate, self.window = borrow_rate, window
-        self._traded = np.isfinite(bars.close).any(axis=1)
+        self._traded: BoolArray = np.asarray(np.isfinite(bars.close).any(axis=1))
         self._last_session: int | None = None
 
     def bar(self, number: int, t: int, h: int, tally: Tally) -> None:

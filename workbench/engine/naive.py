@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from workbench.core.arrays import FloatArray
+from workbench.core.arrays import FloatArray, IntArray
 from workbench.core.bars import Bars
 from workbench.core.errors import DataError
 from workbench.core.results import BacktestResult
@@ -24,20 +24,20 @@ def naive_backtest(
     `orders` counts the changes of weight; `leverage` (N,) weighs `net` (ones by default). The close holds half the
     bounce of the trade that made the signal: the difference to the honest run shows what that would have invented.
     """
-    rows = np.searchsorted(bars.ts, honest.ts)
+    rows = np.searchsorted(bars.ts, honest.ts).astype(np.int64)
     if bars.symbols != honest.symbols or (rows >= len(bars.ts)).any() or (bars.ts[rows] != honest.ts).any():
         raise DataError("the bars do not hold every bar and symbol of the backtest; give those it was run on")
     weights = np.where(np.isfinite(honest.target), honest.target, honest.weights)
     growth = _returns(bars.close, rows)
     portfolio = np.zeros(len(rows))
     portfolio[1:] = np.sum(weights[:-1] * growth[1:], axis=1)
-    nav = honest.start_nav * np.cumprod(1 + portfolio)
+    nav = np.asarray(honest.start_nav * np.cumprod(1 + portfolio), np.float64)
     columns = _columns(honest, weights, growth, portfolio, nav)
     columns["net"] = weights @ (np.ones(len(honest.symbols)) if leverage is None else np.asarray(leverage, np.float64))
     return replace(honest, label=label, weights=weights, fills=(), **columns)
 
 
-def _returns(close: FloatArray, rows: FloatArray) -> FloatArray:
+def _returns(close: FloatArray, rows: IntArray) -> FloatArray:
     """(T, N) simple return of each row over the one before, on last known closes; 0 where unknown."""
     known = close[: rows[-1] + 1].copy()
     for t in range(1, len(known)):
@@ -45,7 +45,7 @@ def _returns(close: FloatArray, rows: FloatArray) -> FloatArray:
     picked = known[rows]
     out = np.zeros_like(picked)
     out[1:] = np.nan_to_num(picked[1:] / picked[:-1] - 1)
-    return out
+    return np.asarray(out)
 
 
 def _columns(

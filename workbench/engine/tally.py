@@ -12,7 +12,7 @@ from collections import Counter
 
 import numpy as np
 
-from workbench.core.arrays import FloatArray
+from workbench.core.arrays import FloatArray, IntArray
 from workbench.core.digest import digest
 from workbench.core.errors import WorkbenchError
 from workbench.core.horizon import N_HORIZONS
@@ -30,7 +30,7 @@ VECTORS = ("nav", "gross", "net", "gross_pnl", "spread_cost", "impact_cost", "co
 class Tally:
     """Arrays of a run over `ts` (T,) and `symbols` (N,), filled by `add`, given out by `result`."""
 
-    def __init__(self, symbols: tuple[str, ...], ts: FloatArray, session: FloatArray, portfolio: Portfolio) -> None:
+    def __init__(self, symbols: tuple[str, ...], ts: IntArray, session: IntArray, portfolio: Portfolio) -> None:
         n_bars, n = len(ts), len(symbols)
         self.symbols, self.ts, self.session, self.portfolio = symbols, ts, session, portfolio
         self._columns = {symbol: i for i, symbol in enumerate(symbols)}  # symbol -> column

@@ -14,17 +14,18 @@ stops at zero (a short already there is not increased).
 
 from __future__ import annotations
 
-from math import floor, isfinite
+from hashlib import blake2b
 
 import numpy as np
 
 from workbench.config import ExecutionSettings
-from workbench.core.arrays import FloatArray
+from workbench.core.arrays import BoolArray, FloatArray
 from workbench.core.digest import digest
 from workbench.core.errors import DataError
 from workbench.core.types import Book, OrderIntent, Snapshot, Target
 from workbench.core.universe import Universe
 from workbench.execution.policies import price_order
+from workbench.execution.portfolio import mark_prices
 
 EPSILON = 1e-9
 """Shares: a target this close below a whole number counts as that number (weights are computed by division)."""
@@ -47,14 +48,27 @@ def plan_orders(
     """
     _same_symbols(book, snapshot, universe)
     _check_target(target, snapshot)
-    pending = _pending(book)
-    intents = []
-    for i in np.flatnonzero(target.tradable & ~snapshot.halted & np.isfinite(target.weights)):
-        intent = _plan_one(int(i), target, book, pending, snapshot, settings, universe, system, reason)
-        if intent is not None:
-            intents.append(intent)
-    position = dict(zip(book.symbols, book.positions + pending))
-    return tuple(sorted(intents, key=lambda o: o.side * position[o.symbol] >= 0))
+    price = mark_prices(snapshot)
+    able = target.tradable & ~snapshot.halted & np.isfinite(target.weights) & (price > 0)
+    held = book.positions + _pending(book)
+    lot = np.array([i.lot for i in universe.instruments], np.float64)
+    exact = np.where(able, target.weights, 0.0) * book.nav / np.where(able, price, 1.0)
+    wanted = np.where(able, wanted_shares(exact, held, lot, snapshot.shortable), held)
+    quantity = _quantities(wanted, held, snapshot.expected_volume[0], lot, settings, price)
+    side = np.sign(wanted - held)
+    order = np.argsort(side * held >= 0, kind="stable")  # what reduces comes first
+    chosen = [int(i) for i in order if quantity[i] > 0]
+    stem = digest(system, int(snapshot.known_at))
+
+    def intent(i: int) -> OrderIntent:
+        instrument, way = universe.instruments[i], int(side[i])
+        kind, limit = price_order(settings.policy, way, i, snapshot, settings.limit_offset_bps, instrument.min_tick)
+        reference, shares, mid = _reference(stem, instrument.symbol), int(quantity[i]), float(price[i])
+        return OrderIntent(
+            reference, instrument.symbol, way, shares, kind, limit, "DAY", snapshot.known_at, mid, reason
+        )
+
+    return tuple(intent(i) for i in chosen)
 
 
 def order_reference(system: str, known_at: int, symbol: str) -> str:
@@ -63,65 +77,43 @@ def order_reference(system: str, known_at: int, symbol: str) -> str:
     >>> len(order_reference("main", 1, "AAPL")), order_reference("a", 1, "X") == order_reference("b", 1, "X")
     (16, False)
     """
-    return digest(system, int(known_at), symbol)[:16]
+    return _reference(digest(system, int(known_at)), symbol)
 
 
-def _plan_one(
-    i: int,
-    target: Target,
-    book: Book,
-    pending: FloatArray,
-    snapshot: Snapshot,
-    settings: ExecutionSettings,
-    universe: Universe,
-    system: str,
-    reason: str,
-) -> OrderIntent | None:
-    mid, price = float(snapshot.mid[i]), float(snapshot.price[i])
-    price = mid if isfinite(mid) and mid > 0 else price
-    if not (isfinite(price) and price > 0):
-        return None
-    instrument = universe.instruments[i]
-    held = float(book.positions[i] + pending[i])
-    wanted = wanted_shares(
-        float(target.weights[i]) * book.nav / price, held, instrument.lot, bool(snapshot.shortable[i])
-    )
-    quantity = _quantity(wanted, held, float(snapshot.expected_volume[0, i]), instrument.lot, settings, price)
-    if quantity <= 0:
-        return None
-    side = 1 if wanted > held else -1
-    kind, limit = price_order(settings.policy, side, i, snapshot, settings.limit_offset_bps, instrument.min_tick)
-    reference = order_reference(system, snapshot.known_at, instrument.symbol)
-    return OrderIntent(
-        reference, instrument.symbol, side, quantity, kind, limit, "DAY", snapshot.known_at, price, reason
-    )
+def _reference(stem: str, symbol: str) -> str:
+    return blake2b(f"{stem}/{symbol}".encode(), digest_size=8).hexdigest()
 
 
-def wanted_shares(exact: float, held: float, lot: int, shortable: bool) -> float:
-    """The position to aim at: `exact` rounded towards zero to lots; `held` where that is less than a lot away.
+def wanted_shares(exact: FloatArray, held: FloatArray, lot: FloatArray, shortable: BoolArray) -> FloatArray:
+    """(N,) positions to aim at: `exact` rounded towards zero to lots; `held` where that is less than a lot away.
 
-    >>> wanted_shares(10.9, 0.0, 1, True), wanted_shares(-10.9, 0.0, 1, True), wanted_shares(10.9, 10.0, 1, True)
-    (10.0, -10.0, 10.0)
-    >>> wanted_shares(0.0, 37.0, 100, True), wanted_shares(-10.0, 3.0, 1, False)
-    (0.0, 0.0)
+    >>> one = np.ones(3)
+    >>> wanted_shares(np.array([10.9, -10.9, 10.9]), np.array([0.0, 0.0, 10.0]), one, one > 0).tolist()
+    [10.0, -10.0, 10.0]
+    >>> wanted_shares(np.array([0.0, -10.0]), np.array([37.0, 3.0]), np.array([100.0, 1.0]), one[:2] < 0).tolist()
+    [0.0, 0.0]
     """
-    if exact < 0 and not shortable:
-        exact = max(exact, min(held, 0.0))
-    if exact == 0:
-        return 0.0
-    wanted = float(np.sign(exact)) * floor((abs(exact) + EPSILON) / lot) * lot
-    return held if abs(exact - held) < lot - EPSILON and wanted != 0 else wanted + 0.0
+    exact = np.where(shortable, exact, np.maximum(exact, np.minimum(held, 0.0)))
+    wanted = np.sign(exact) * np.floor((np.abs(exact) + EPSILON) / lot) * lot
+    return np.where((np.abs(exact - held) < lot - EPSILON) & (wanted != 0), held, wanted) + 0.0
 
 
-def _quantity(wanted: float, held: float, volume: float, lot: int, settings: ExecutionSettings, price: float) -> int:
-    missing, closes = abs(wanted - held), wanted == 0
-    reduces = abs(wanted) < abs(held) and wanted * held >= 0
-    allowed = settings.max_participation * volume if isfinite(volume) else (missing if reduces else 0.0)
-    if allowed < missing:
-        missing = floor(allowed / lot) * lot if allowed >= lot or not closes else min(lot, missing)
-    if not closes and missing * price < settings.min_notional:
-        return 0
-    return int(missing)
+def _quantities(
+    wanted: FloatArray,
+    held: FloatArray,
+    volume: FloatArray,
+    lot: FloatArray,
+    settings: ExecutionSettings,
+    price: FloatArray,
+) -> FloatArray:
+    """(N,) whole shares to trade, after the participation cap and the minimum notional."""
+    missing, closes = np.abs(wanted - held), wanted == 0
+    reduces = (np.abs(wanted) < np.abs(held)) & (wanted * held >= 0)
+    allowed = np.where(np.isfinite(volume), settings.max_participation * volume, np.where(reduces, np.inf, 0.0))
+    least = np.where(closes, np.minimum(lot, missing), 0.0)  # a close always gets a lot through
+    capped = np.where(allowed < missing, np.maximum(np.floor(np.minimum(allowed, missing) / lot) * lot, least), missing)
+    small = ~closes & ~(capped * price >= settings.min_notional)
+    return np.where(small, 0.0, capped)
 
 
 def _pending(book: Book) -> FloatArray:

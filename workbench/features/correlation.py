@@ -66,9 +66,9 @@ def eligible(correlation: FloatArray, dollar_volume: FloatArray, universe: Unive
     >>> eligible(c, np.array([2.0, 1.0, 1.0]), u, 0.95).tolist()
     [True, False, True]
     """
-    base = [i.underlying or i.symbol for i in universe.instruments]
+    base = np.array([i.underlying or i.symbol for i in universe.instruments])
     together = np.abs(correlation) > duplicate
-    together |= np.array([[a == b for b in base] for a in base]).reshape(together.shape)
+    together |= base[:, None] == base
     label = np.arange(len(base))
     for _ in base:
         smallest = np.where(together, label, len(base)).min(axis=1)

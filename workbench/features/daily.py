@@ -8,8 +8,8 @@ from workbench.core.arrays import FloatArray, IntArray
 from workbench.core.bars import TRADE_FIELDS, Bars
 from workbench.core.errors import DataError
 from workbench.core.universe import Universe
-from workbench.features.compiled import DailyCore, groups_of, signs_of
 from workbench.features.catalogue import DAILY_FEATURES
+from workbench.features.compiled import DailyCore, groups_of, signs_of
 
 
 class DailyTracker:
@@ -34,7 +34,9 @@ class DailyTracker:
         """Daily bars; rows of sessions that have not closed yet are kept until they have. Takes effect at the next
         session's start and replaces what was loaded before."""
         if daily.interval_minutes < 390:
-            raise DataError(f"daily bars have interval {daily.interval_minutes} minutes; aggregate them to sessions first")
+            raise DataError(
+                f"daily bars have interval {daily.interval_minutes} minutes; aggregate them to sessions first"
+            )
         table = np.full((len(daily.ts), 5, len(self._universe)), np.nan)
         for i, symbol in enumerate(self._universe.symbols):
             if symbol in daily.symbols:

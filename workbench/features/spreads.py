@@ -44,7 +44,9 @@ class SpreadTracker:
     def __init__(self, universe: Universe) -> None:
         self._tick = np.array([i.min_tick for i in universe.instruments])
         self._month: np.datetime64 | None = None
-        self._seen: list[FloatArray] = []  # (4, T, N) quiet bars of the month so far, and a row of NaN after each session
+        self._seen: list[
+            FloatArray
+        ] = []  # (4, T, N) quiet bars of the month so far, and a row of NaN after each session
         self._dollars: list[FloatArray] = []  # (N,) traded value of each of its sessions
         self._estimate: FloatArray | None = None
 
@@ -81,7 +83,12 @@ class SpreadTracker:
         price = np.where(there, c, 0.0).sum(axis=0) / count
         dollars = np.mean(self._dollars, axis=0)
         prior = spread_prior(price, np.where(dollars > 0, dollars, np.nan))
-        squared, error = edge(o, h, l, c)
-        return shrink_spread(squared, error, prior)
+        return _without_tick(
+            shrink_spread(*edge(o, h, l, c), np.maximum(prior, self._tick / price)), prior, self._tick / price
+        )
 
 
+def _without_tick(spread: FloatArray, prior: FloatArray, tick: FloatArray) -> FloatArray:
+    """(N,) what the spread would be if there were no tick: `spread` where it is clearly wider than one tick, else the
+    prior, at most a tick (a spread of one tick says nothing more, and must not widen at the open as if it did)."""
+    return np.where(spread > 1.25 * tick, spread, np.minimum(prior, tick))

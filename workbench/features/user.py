@@ -31,7 +31,9 @@ class UserFeature:
 
     def __post_init__(self) -> None:
         if not self.name or self.name in {s.name for s in BAR_FEATURES + QUOTE_FEATURES}:
-            raise ConfigError(f"user feature {self.name!r}: the name is empty or one of the catalogue's; choose another")
+            raise ConfigError(
+                f"user feature {self.name!r}: the name is empty or one of the catalogue's; choose another"
+            )
         if self.lookback < 1:
             raise ConfigError(f"user feature {self.name!r}: lookback {self.lookback} must be at least 1 bar")
 

@@ -76,11 +76,11 @@ class ImpactCurve:
         """Mean marginal impact of the next `quantity` > 0 shares: (F(u + q) - F(u)) / q, F(x) = k3 s x (x/V)^e."""
         v, e = window.volume, self.exponent
         u, x = window.used / v, (window.used + quantity) / v
-        return self.k3 * sigma_1d * (x ** (1 + e) - u ** (1 + e)) / (x - u)
+        return float(self.k3 * sigma_1d * (x ** (1 + e) - u ** (1 + e)) / (x - u))
 
     def reach(self, window: Window, rate: float, sigma_1d: float) -> float:
         """Shares that can still be taken before the marginal impact passes `rate`; +inf without impact."""
         steep = (1 + self.exponent) * self.k3 * sigma_1d
         if steep <= 0:
             return float("inf")
-        return max(0.0, window.volume * (max(rate, 0.0) / steep) ** (1 / self.exponent) - window.used)
+        return max(0.0, window.volume * float((max(rate, 0.0) / steep) ** (1 / self.exponent)) - window.used)

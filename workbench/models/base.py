@@ -16,11 +16,13 @@ Conventions shared by all families
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from workbench.core.arrays import FloatArray
 from workbench.core.errors import ConfigError, WorkbenchError, nearest_name
+from workbench.core.types import OofForecasts
 from workbench.models.windows import WindowView
 
 Inputs: TypeAlias = FloatArray | WindowView
@@ -79,14 +81,23 @@ _PROFILES: dict[str, Budget] = {
 }
 
 
+DEFAULT_BUDGET = _PROFILES["default"]
+
+
 @runtime_checkable
 class Fitted(Protocol):
     """A family after its fit, still in the library that fitted it."""
 
-    family: str
-    task: Task
-    info: dict[str, float | int | str]
-    """For reports: rows used, best iteration, weights of a stack; ``constant`` 1 where nothing was learned."""
+    @property
+    def family(self) -> str: ...
+
+    @property
+    def task(self) -> Task: ...
+
+    @property
+    def info(self) -> dict[str, float | int | str]:
+        """For reports: rows used, best iteration, weights of a stack; ``constant`` 1 where nothing was learned."""
+        ...
 
     def predict(self, X: Inputs) -> FloatArray:
         """(R,) float64: sigmas of expected return, or P(y = 1) for a classifier; NaN where the row abstains."""
@@ -101,16 +112,32 @@ class Fitted(Protocol):
 class RuntimeModel(Protocol):
     """A fitted model as it runs live: ONNX Runtime or the library's own text format."""
 
-    family: str
-    task: Task
-    digest: str
-    """Content digest of the files it was loaded from."""
-    n_features: int
-    length: int
-    """Bars of the window it wants; 0 for a tabular model."""
+    @property
+    def family(self) -> str: ...
 
-    def predict(self, X: Inputs) -> FloatArray:
-        """As :meth:`Fitted.predict`; a sequential model also takes (R, L, F + 1) float32 windows with the marker."""
+    @property
+    def task(self) -> Task: ...
+
+    @property
+    def digest(self) -> str:
+        """Content digest of the files it was loaded from."""
+        ...
+
+    @property
+    def n_features(self) -> int:
+        """F, without the session marker of a window."""
+        ...
+
+    @property
+    def length(self) -> int:
+        """Bars of the window it wants; 0 for a tabular model."""
+        ...
+
+    def predict(self, X: Any) -> FloatArray:
+        """(R,) for X (R, F), a WindowView, or (R, L, F + 1) windows with the marker.
+
+        Raises :class:`ModelFailure` when its runtime fails.
+        """
         ...
 
 
@@ -118,14 +145,26 @@ class RuntimeModel(Protocol):
 class Family(Protocol):
     """How one family learns. Families are stateless: `fit` returns what was learned."""
 
-    name: str
-    sequential: bool
-    """Whether X is a :class:`~workbench.models.windows.WindowView`."""
-    slow: bool
-    """Whether the rows that it sees are capped by ``TrainingSettings.max_rows_slow``."""
-    classifies: bool
-    """Whether ``classify=True`` is supported."""
-    min_rows: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sequential(self) -> bool:
+        """Whether X is a :class:`~workbench.models.windows.WindowView`."""
+        ...
+
+    @property
+    def slow(self) -> bool:
+        """Whether the rows that it sees are capped by ``TrainingSettings.max_rows_slow``."""
+        ...
+
+    @property
+    def classifies(self) -> bool:
+        """Whether ``classify=True`` is supported."""
+        ...
+
+    @property
+    def min_rows(self) -> int: ...
 
     def fit(
         self,
@@ -136,7 +175,7 @@ class Family(Protocol):
         seed: int,
         classify: bool = False,
         threads: int = 1,
-        budget: Budget = Budget(),
+        budget: Budget = DEFAULT_BUDGET,
         gap: int | None = None,
     ) -> Fitted:
         """Learn y (R,) from X; `weight` (R,) >= 0 (uniqueness), default 1.
@@ -144,4 +183,20 @@ class Family(Protocol):
         Rows come in time order. What is tuned inside (early stopping, stack weights) is tuned on later rows, with
         `gap` rows between (the rows of one label length; default 2 % of all), so that no label reaches across.
         """
+        ...
+
+
+class Stack(Protocol):
+    """What calibrates barrier classifiers: :class:`workbench.stats.stack.BarrierStack`."""
+
+    families_: dict[str, tuple[str, ...]]
+
+    def apply(
+        self, raw_peak: Mapping[str, FloatArray], raw_valley: Mapping[str, FloatArray], n: int | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """(p_peak, p_valley), each (H, N), from label -> (B, N)."""
+        ...
+
+    def apply_rows(self, oof: OofForecasts) -> tuple[FloatArray, FloatArray]:
+        """(p_peak, p_valley), each (R,)."""
         ...

@@ -49,7 +49,9 @@ class Graph:
     def standardised(self, x: str, standardiser: Standardiser) -> str:
         """clip((x - mean) * inverse), NaN -> 0: the same operations as :meth:`Standardiser.apply`."""
         known = self.filled(x, standardiser.mean)
-        z = self.add("Mul", self.add("Sub", known, self.constant(standardiser.mean)), self.constant(standardiser.inverse))
+        z = self.add(
+            "Mul", self.add("Sub", known, self.constant(standardiser.mean)), self.constant(standardiser.inverse)
+        )
         return self.add("Clip", z, self.constant(-standardiser.clip), self.constant(standardiser.clip))
 
     def affine(self, x: str, weight: Any, bias: Any) -> str:
@@ -87,7 +89,7 @@ class Tree:
 def float32_below(values: Any) -> NDArray[np.float32]:
     """The largest float32 not above each value: for float32 x, ``x <= value`` and ``x <= result`` always agree.
 
-    >>> bool(float32_below(0.1) <= 0.1), bool(np.float32(0.1) <= 0.1)
+    >>> float(float32_below(0.1)) <= 0.1, float(np.float32(0.1)) <= 0.1
     (True, False)
     """
     exact = np.asarray(values, np.float64)
@@ -111,7 +113,9 @@ def _tree_attributes(trees: list[Tree]) -> dict[str, Any]:
 
     names = ("nodes_featureids", "nodes_truenodeids", "nodes_falsenodeids", "nodes_trueleafs", "nodes_falseleafs")
     rows: dict[str, list[int]] = {name: [] for name in names}
-    splits, leaves, roots = [], [], []
+    splits: list[float] = []
+    leaves: list[float] = []
+    roots: list[int] = []
     for tree in trees:
         inner = np.flatnonzero(tree.left >= 0)
         outer = np.flatnonzero(tree.left < 0)

@@ -41,4 +41,4 @@ def skill(prediction: FloatArray, y: FloatArray, weight: FloatArray) -> float:
     variance = float(np.average(prediction**2, weights=weight)) * float(np.average(y**2, weights=weight))
     if variance < TINY**2:
         return 0.0
-    return float(np.average(prediction * y, weights=weight)) / variance**0.5
+    return float(np.average(prediction * y, weights=weight)) / float(np.sqrt(variance))

@@ -68,7 +68,8 @@ class Recurrent(nn.Module):
     def recur(self, projected: torch.Tensor) -> torch.Tensor:
         """(R,) from bars that are projected already (R, L, projection)."""
         _, (state, _) = self.lstm(self.dropout(projected))
-        return self.head(self.dropout(state[0]))[:, 0]
+        out: torch.Tensor = self.head(self.dropout(state[0]))[:, 0]
+        return out
 
 
 def _quiet(layer: nn.Linear) -> nn.Linear:
@@ -90,7 +91,7 @@ def train(
 
     `gather` maps row numbers of `early` to a batch; `predict_late` maps the network to its raw output on `late`.
     Returns (score, updates) of the best look, or None if no look beats the constant. The head of a regressor is then
-    multiplied by its slope on the later rows, at most 1.
+    multiplied by its slope on the later rows, so that its RMS there is its correlation times that of the label.
     """
     classify = early.task == "classify"
     if classify:
@@ -112,7 +113,7 @@ def train(
     network.load_state_dict(best)
     network.eval()
     if not classify:
-        _scale_head(network, min(1.0, slope(predict_late(network), late.y, late.weight)))
+        _scale_head(network, slope(predict_late(network), late.y, late.weight))
     return best_score, best_step
 
 

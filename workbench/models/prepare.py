@@ -74,9 +74,9 @@ class Sample:
         earlier = later - gap
         if earlier < self.min_rows // 2:
             raise InsufficientDataError(
-                f"{self.family}: {len(self)} rows leave {max(earlier, 0)} to learn from before a gap of {gap} rows and a "
-                f"validation part of {len(self) - later}; at least {self.min_rows // 2} are needed: give more history "
-                "or drop the horizon"
+                f"{self.family}: {len(self)} rows leave {max(earlier, 0)} to learn from before a gap of {gap} rows and "
+                f"a validation part of {len(self) - later}; at least {self.min_rows // 2} are needed: "
+                "give more history or drop the horizon"
             )
         return self.take(slice(0, earlier)), self.take(slice(later, None))
 
@@ -87,8 +87,10 @@ def make_sample(family: Family, X: Inputs, y: FloatArray, weight: FloatArray | N
     x = clean(X.latest() if isinstance(X, WindowView) else X)
     y = np.asarray(y, np.float64)
     w = np.ones(len(y)) if weight is None else np.asarray(weight, np.float64)
-    if not (np.isfinite(w) & (w >= 0)).all():
-        raise ValueError(f"{family.name}: weights must be finite and >= 0; row {int(np.argmax(~(w >= 0)))} is not")
+    bad = ~(np.isfinite(w) & (w >= 0))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise ValueError(f"{family.name}: weights must be finite and >= 0; row {row} is {w[row]}")
     use = np.isfinite(y) & (w > 0) & ~unknown_rows(x)
     if use.sum() < family.min_rows:
         raise InsufficientDataError(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from collections.abc import Mapping
 
 import numpy as np
 
 from workbench.core.arrays import FloatArray
 from workbench.core.errors import ConfigError, nearest_name
-from workbench.models.base import Budget, Family, Fitted, Inputs
+from workbench.models.base import DEFAULT_BUDGET, Budget, Family, Fitted, Inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class SingleTask:
         *,
         seed: int,
         threads: int = 1,
-        budget: Budget = Budget(),
+        budget: Budget = DEFAULT_BUDGET,
         gap: int | None = None,
     ) -> Fitted:
         """`family` fitted to returns (R,) of one horizon with its sigma (R,)."""

@@ -26,6 +26,8 @@ EDGE = 1e-6
 """Probabilities are kept this far from 0 and 1 before a logarithm is taken."""
 
 MIN_ROWS, MIN_CLASS, BINS, FOLDS = 200, 20, 100, 4
+MIN_SKILL = 1e-5
+"""A map that gains less than this over the base rate only repeats the base rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def choose_with_evidence(p: FloatArray, y: FloatArray, when: IntArray) -> Chosen
     best = min(FITTERS, key=lambda name: float(loss[name].mean()))
     gain, se = _by_day(loss["constant"] - loss[best], day)
     skill, error = gain / float(loss["constant"].mean()), se / float(loss["constant"].mean())
-    if best == "constant" or not gain > se:
+    if best == "constant" or not (gain > se and skill > MIN_SKILL):
         return Chosen(constant(p, y), min(skill, 0.0) if best == "constant" else skill, error)
     return Chosen(FITTERS[best](p, y), skill, error)
 

@@ -25,7 +25,7 @@ from workbench import kernels
 from workbench.core.arrays import BoolArray, FloatArray, IntArray
 from workbench.stats.multiplicity import benjamini_hochberg
 
-FALSE_DISCOVERIES = .05
+FALSE_DISCOVERIES = 0.05
 """Share of worthless models that the screen lets pass on average."""
 
 LEVEL = 0.95
@@ -178,7 +178,10 @@ class Weights:
 
 
 def fit_weights(m: Moments, penalties: Sequence[float], screened: bool = True, embargo_ns: int = 0) -> Weights:
-    """Screen, choose the penalty by time-ordered cross-validation inside `m`, solve, keep the positive part."""
+    """Screen, choose the penalty by time-ordered cross-validation inside `m`, solve, keep the positive part.
+
+    Not `screened` (experiments): every model enters, and equal weights stand in where none is positive.
+    """
     scale = scale_of(m)
     keep, t = screen(m) if len(m) else (np.zeros(len(scale), bool), np.zeros(len(scale)))
     keep = (keep if screened else np.ones_like(keep)) & (scale > 0)
@@ -186,6 +189,8 @@ def fit_weights(m: Moments, penalties: Sequence[float], screened: bool = True, e
         return Weights(np.zeros(len(scale)), scale, t, 0.0, float(max(penalties)))
     penalty = choose_penalty(m, keep, penalties, embargo_ns)
     p = _solve(m, keep, penalty)
+    if not screened and not p.any():
+        p = keep / keep.sum()  # an experiment that forces the slope wants to trade even what loses
     return Weights(p, scale, t, _rms(m, p, scale), penalty)
 
 

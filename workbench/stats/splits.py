@@ -16,6 +16,7 @@ Sources: M. Lopez de Prado, *Advances in Financial Machine Learning* (2018), sec
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -109,7 +110,7 @@ def _cut(
             last=int(sessions.date[b - 1]),
             cutoff_ns=int(sessions.open_ns[a - known_before - embargo_sessions]),
         )
-        for i, (a, b) in enumerate(zip(bounds[:-1], bounds[1:]))
+        for i, (a, b) in enumerate(pairwise(bounds))
     )
 
 

@@ -1,7 +1,10 @@
 """One calibrated probability per barrier and horizon out of several classifiers, fitted on out-of-fold rows.
 
-    pool = sum_b w_b p_b / sum_b w_b  over the classifiers that answered,   w on the simplex, least Brier score
+    q_b  = platt_b(p_b)                                                     each classifier on one scale of honesty
+    pool = sum_b w_b q_b / sum_b w_b  over the classifiers that answered,   w on the simplex, least Brier score
     p    = map(pool),  the calibration map that does best on later days (workbench.stats.calibration)
+
+Without the first step an overconfident classifier would be pooled with noise, which tames it at the price of noise.
 
 The same stack is used for live decisions and for research. A classifier that fails leaves the pool; none left is NaN.
 """
@@ -19,15 +22,17 @@ from workbench.core.arrays import FloatArray, IntArray
 from workbench.core.errors import ProvenanceError
 from workbench.core.horizon import N_HORIZONS, horizon
 from workbench.core.types import OofForecasts
-from workbench.stats.calibration import CalibrationMap, choose_with_evidence, constant
+from workbench.stats.calibration import MIN_ROWS, CalibrationMap, choose_with_evidence, constant, platt
 
 SIDES = ("peak", "valley")
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One barrier of one horizon: pool `weights` (B,), calibration `map`, Brier `skill` on later days and its `se`."""
+    """One barrier of one horizon: the `first` maps and pool `weights` of the B classifiers, the calibration `map` of the
+    pool, its Brier `skill` over the base rate on later days and the standard error `se`."""
 
+    first: tuple[CalibrationMap, ...]
     weights: tuple[float, ...]
     map: CalibrationMap
     skill: float
@@ -35,18 +40,20 @@ class Side:
 
     def __call__(self, raw: FloatArray) -> FloatArray:
         """(N,) calibrated probability of raw (B, N)."""
-        return self.map(pool(raw, np.array(self.weights)))
+        return self.map(pool(_each(self.first, raw), np.array(self.weights)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; NaN becomes None."""
         skill, se = (v if v == v else None for v in (self.skill, self.se))
-        return {"weights": list(self.weights), "map": self.map.to_dict(), "skill": skill, "se": se}
+        first = [m.to_dict() for m in self.first]
+        return {"first": first, "weights": list(self.weights), "map": self.map.to_dict(), "skill": skill, "se": se}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Side:
         """The inverse of `to_dict`."""
         skill, se = (float("nan") if data[k] is None else float(data[k]) for k in ("skill", "se"))
-        return cls(tuple(map(float, data["weights"])), CalibrationMap.from_dict(data["map"]), skill, se)
+        first = tuple(CalibrationMap.from_dict(m) for m in data["first"])
+        return cls(first, tuple(map(float, data["weights"])), CalibrationMap.from_dict(data["map"]), skill, se)
 
 
 class BarrierStack:
@@ -143,20 +150,28 @@ def simplex_brier(p: FloatArray, y: FloatArray, steps: int = 500) -> FloatArray:
     return w
 
 
+def _each(maps: tuple[CalibrationMap, ...], raw: FloatArray) -> FloatArray:
+    """(B, N) every classifier through its own map."""
+    return np.stack([m(p) for m, p in zip(maps, raw, strict=True)])
+
+
+def _first(p: FloatArray, y: FloatArray) -> CalibrationMap:
+    known = np.isfinite(p)
+    return platt(p[known], y[known]) if known.sum() >= MIN_ROWS else constant(p[known], y[known])
+
+
 def _fit_side(raw: FloatArray, outcome: FloatArray, session: IntArray) -> Side | None:
     """The stack of raw (R, B) on outcome (R,), or None where there is nothing to learn from."""
-    if raw.shape[1] == 0:
-        return None
     rows = np.isfinite(outcome) & np.isfinite(raw).any(axis=1)
     if not rows.any():
         return None
-    p, y = raw[rows], outcome[rows]
+    y = outcome[rows]
+    first = tuple(_first(column, y) for column in raw[rows].T)
+    p = _each(first, raw[rows].T).T
     there = np.isfinite(p)
-    mean = np.where(there, p, 0.0).sum(1) / there.sum(1)
+    mean = np.where(there, p, 0.0).sum(1) / np.maximum(there.sum(1), 1)
     weights = simplex_brier(np.where(there, p, mean[:, None]), y)
     pooled = pool(p.T, weights)
     known = np.isfinite(pooled)
-    if not known.any():
-        return Side(tuple(map(float, weights)), constant(pooled, y), float("nan"), float("nan"))
     chosen = choose_with_evidence(pooled[known], y[known], session[rows][known])
-    return Side(tuple(map(float, weights)), chosen.map, chosen.skill, chosen.se)
+    return Side(first, tuple(map(float, weights)), chosen.map, chosen.skill, chosen.se)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -50,6 +51,9 @@ LIBRARIES = ("numpy", "scikit-learn", "lightgbm", "torch")
 """Another version of one of these may fit other numbers."""
 
 NO_ROWS = Rows(np.empty(0, np.int64), np.empty(0, np.int64))
+
+ABOUT = ("fitted_until", "available", "used", "reason", "seconds")
+"""What a cached result says about itself in JSON."""
 
 Target = Literal["value", "peak", "valley"]
 
@@ -102,7 +106,7 @@ class CellResult:
     """`prediction` (R,) over the segment's predictable rows: sigmas of return, or P(touched first); NaN abstains.
 
     `fitted_until`: last moment the model knows of (0 when nothing was fitted). `reason`: why nothing was fitted, or
-    empty. `files`, `parity`: of a final model, else empty.
+    empty. `seconds` of processor time. `files`, `parity`: of a final model, else empty.
     """
 
     prediction: FloatArray
@@ -110,6 +114,7 @@ class CellResult:
     available: int
     used: int
     reason: str = ""
+    seconds: float = 0.0
     info: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     parity: FloatArray = field(default_factory=lambda: np.empty(0))
@@ -132,29 +137,30 @@ def _source_digest(module: str) -> str:
 @cache
 def _models_digest() -> str:
     room = Path(workbench.models.__file__).parent
-    shared = [room / f"{name}.py" for name in ("base", "prepare", "windows", "losses", "export", "fitted", "strategies")]
-    return digest(*(p.read_bytes() for p in shared if p.is_file()), *(version(name) for name in LIBRARIES))
+    shared = sorted(p for p in room.glob("*.py") if p.stem not in ("predictor", "registry", "runtime", "recorded"))
+    return digest(*(p.read_bytes() for p in shared), *(version(name) for name in LIBRARIES))
 
 
 def run_cell(cell: Cell, family: Family, strategy: SingleTask, options: CellOptions, folder: Path, path: Path) -> None:
     """Fit and ask `cell` on the arrays mapped from `folder`; leave the result at `path`."""
     panel, share = load_panel(folder / ("days" if cell.of.is_day else "bars"))
     labels = load_labels(folder / f"labels-{cell.horizon}")
+    start = time.process_time()
     taken = sample(labels, cell.target, share, cell.cutoff_ns, options.cap)
     asked = NO_ROWS if cell.segment is None else predictable(labels, share, cell.segment)
+    result = CellResult(np.full(len(asked), np.nan), 0, taken.available, len(taken.rows))
     try:
         fitted = _fit(cell, family, strategy, options, panel, labels, taken)
     except InsufficientDataError as error:
-        nothing = np.full(len(asked), np.nan)
-        write_result(path, CellResult(nothing, 0, taken.available, len(taken.rows), reason=str(error)))
+        write_result(path, replace(result, reason=str(error)))
         return
     length = options.window if family.sequential else 0
     prediction = fitted.predict(inputs(panel, asked, length)) if len(asked) else np.empty(0)
-    result = CellResult(prediction, taken.fitted_until, taken.available, len(taken.rows), info=fitted.info)
+    result = replace(result, prediction=prediction, fitted_until=taken.fitted_until, info=fitted.info)
     if cell.segment is None:
         native = fitted.predict(inputs(panel, parity_rows(share), length))
         result = replace(result, files=fitted.files(), parity=native)
-    write_result(path, result)
+    write_result(path, replace(result, seconds=time.process_time() - start))
 
 
 def _fit(
@@ -183,10 +189,7 @@ def inputs(panel: Panel, rows: Rows, length: int) -> Inputs:
 
 def write_result(path: Path, result: CellResult) -> None:
     """Write atomically: a reader, or a crash, sees the whole result or none."""
-    about = {
-        "fitted_until": result.fitted_until, "available": result.available, "used": result.used,
-        "reason": result.reason, "info": dict(result.info), "files": sorted(result.files),
-    }  # fmt: skip
+    about = {name: getattr(result, name) for name in ABOUT} | {"info": dict(result.info), "files": sorted(result.files)}
     arrays: dict[str, Any] = {
         "prediction": result.prediction,
         "parity": result.parity,
@@ -205,10 +208,9 @@ def read_result(path: Path) -> CellResult | None:
     try:
         with np.load(path, allow_pickle=False) as z:
             about = json.loads(z["about"].tobytes())
-            files = {name: z[f"file{i}"].tobytes() for i, name in enumerate(about["files"])}
-            return CellResult(z["prediction"], about["fitted_until"], about["available"], about["used"],
-                              about["reason"], about["info"], files, z["parity"])  # fmt: skip
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            about["files"] = {name: z[f"file{i}"].tobytes() for i, name in enumerate(about["files"])}
+            return CellResult(prediction=z["prediction"], parity=z["parity"], **about)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None
 
 

@@ -22,7 +22,7 @@ from workbench.core.arrays import BoolArray, FloatArray, IntArray
 from workbench.core.bars import Bars
 from workbench.core.clock import ManualClock
 from workbench.core.errors import InsufficientDataError
-from workbench.core.types import OrderIntent
+from workbench.core.types import OrderIntent, time_bucket
 from workbench.core.units import BAR_MINUTES, NS_PER_SECOND
 from workbench.decision.costs import CostObservations
 from workbench.gateway.bar_market import BarMarket
@@ -30,8 +30,6 @@ from workbench.gateway.matching import MatchingEngine, MatchingRules
 
 LOWEST_PARTICIPATION = 1e-4
 """Of the expected volume of a bar: the smallest probe."""
-
-COLUMNS = ("cost", "spread", "sigma_exec", "sigma_1d", "participation")
 
 
 class ProbeHistory(Protocol):
@@ -71,7 +69,7 @@ def probe_costs(
     """Costs of at most `n` probes on the sessions before `before_session` (all if None).
 
     `spread` is the relative full spread known at the decision, `sigma_exec` = sigma_5m * sqrt(execution minutes / 5),
-    `participation` the filled shares over the expected volume of the next bar.
+    `participation` the filled shares over the expected volume of the next bar, `bucket` the time of day.
     :class:`~workbench.core.errors.InsufficientDataError` if no row can be probed.
     """
     probes = draw_probes(bars, history, settings, before_session, n, seed)
@@ -80,14 +78,21 @@ def probe_costs(
             f"no bar before session {before_session} has a price, a spread, a volatility and an expected volume: "
             "costs cannot be probed; give more sessions, or keep the default cost settings"
         )
-    longer = np.sqrt(settings.costs.execution_minutes / BAR_MINUTES)
-    table = np.array(
-        [
-            (cost, history.spread[p.h, p.i], history.sigma_5m[p.h, p.i] * longer, history.sigma_1d[p.h, p.i], share)
-            for p, cost, share in send_probes(probes, bars, history, settings)
-        ]
-    ).reshape(-1, len(COLUMNS))
-    return CostObservations(**{name: table[:, k] for k, name in enumerate(COLUMNS)})
+    sent = list(send_probes(probes, bars, history, settings))
+    at = tuple(np.array([(p.h, p.i) for p, _, _ in sent], np.int64).reshape(-1, 2).T)
+    return CostObservations(
+        cost=np.array([cost for _, cost, _ in sent], np.float64),
+        spread=history.spread[at],
+        sigma_exec=history.sigma_5m[at] * np.sqrt(settings.costs.execution_minutes / BAR_MINUTES),
+        sigma_1d=history.sigma_1d[at],
+        participation=np.array([share for _, _, share in sent], np.float64),
+        bucket=np.array([_bucket(bars, p.t) for p, _, _ in sent], np.int64),
+    )
+
+
+def _bucket(bars: Bars, t: int) -> int:
+    since = (int(bars.bar_of_session[t]) + 1) * BAR_MINUTES
+    return time_bucket(since, int(bars.bars_in_session[t]) * BAR_MINUTES - since)
 
 
 def draw_probes(
@@ -168,4 +173,4 @@ def _usable(bars: Bars, history: ProbeHistory, rows: IntArray, before_session: i
     in_time[-1:] = False
     numbers = (bars.close, history.spread[rows], history.sigma_5m[rows], history.sigma_1d[rows])
     sound = np.logical_and.reduce([np.isfinite(a) & (a > 0) for a in numbers])
-    return sound & in_time[:, None]
+    return np.asarray(sound & in_time[:, None])

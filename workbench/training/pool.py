@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky import process_executor
 
 from workbench.core.digest import digest
 from workbench.core.errors import WorkbenchError
@@ -65,10 +66,12 @@ def _paths(
 ) -> dict[Cell, Path]:
     panel = {name: digest(p.values, p.bar_of_session, p.names) for name, p in panels.items()}
     label = {name: x.digest for name, x in labels.items()}
-    return {
-        c: cache_dir / f"{options[c.family].digest_with(c, families[c.family], (panel[_axis(c)], label[c.horizon]))}.npz"
-        for c in cells
-    }
+    out = {}
+    for cell in cells:
+        family = families[cell.family]
+        name = options[cell.family].digest_with(cell, family, (panel[_axis(cell)], label[cell.horizon]))
+        out[cell] = cache_dir / f"{name}.npz"
+    return out
 
 
 def _finished(work: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[Cell]:
@@ -82,6 +85,8 @@ def _finished(work: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[Cell]:
 
 
 def _one(cell: Cell, *rest: Any) -> Cell:
+    # loky takes mapped pages and imported libraries for a leak of 300 MB and replaces the worker in mid-run
+    process_executor._MAX_MEMORY_LEAK_SIZE = 1 << 40
     with _Named(cell):
         run_cell(cell, *rest)
     return cell

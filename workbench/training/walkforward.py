@@ -28,7 +28,7 @@ from workbench.models.registry import FAMILIES, Registry, find
 from workbench.models.strategies import find_strategy
 from workbench.models.windows import WindowView
 from workbench.stats.splits import Segment, day_walk_forward, embargo_ns, walk_forward
-from workbench.training.assembly import assemble
+from workbench.training.assembly import Assembly
 from workbench.training.cells import Cell, CellOptions, CellResult, Target, parity_rows
 from workbench.training.dataset import Panel
 from workbench.training.labels import Labels
@@ -73,6 +73,7 @@ class Trained:
     symbols: tuple[str, ...]
     names: tuple[str, ...]
     daily_names: tuple[str, ...]
+    window: int
     data_origin: str
     notes: tuple[str, ...]
     abstained: Mapping[str, str]
@@ -121,7 +122,7 @@ def train(
         ),
     }  # fmt: skip
     chosen = {name: find(name, registry) for name in settings.training.families}
-    cells = list(_cells(used, plan, settings.training, chosen, final))
+    cells = list(_cells(used, plan, settings.training, chosen, final, day_windows=_has_day_windows(history)))
     options = {name: _options(settings, family) for name, family in chosen.items()}
     with TemporaryDirectory(prefix="cells-") as nowhere:
         results = run_cells(
@@ -129,22 +130,33 @@ def train(
             {h.label: labels[h.label] for h in used}, cache_dir or Path(nowhere), settings.training.jobs,
             progress or _silent,
         )  # fmt: skip
-    oofs = {
-        h.label: oof
-        for h in used
-        if (oof := assemble(h, plan.of(h), plan.embargo_ns, panels, labels[h.label], history, results, bars.data_origin))
-    }
+    table = Assembly(panels, labels, history, results, bars.data_origin)
+    made = ((h.label, table.oof(h, plan.of(h), plan.embargo_ns)) for h in used)
+    oofs = {label: oof for label, oof in made if oof is not None}
+    window = settings.features.window
     return Trained(
-        plan=plan, oofs=oofs, models=tuple(_final_models(results)),
-        parity=Parity(**{axis: _parity(panel, settings.features.window) for axis, panel in panels.items()}), symbols=bars.symbols, names=history.names,
-        daily_names=history.daily_names, data_origin=bars.data_origin, notes=_notes(results, settings, chosen, used, oofs),
+        plan=plan,
+        oofs=oofs,
+        models=tuple(_final_models(results)),
+        parity=Parity(_parity(panels["bars"], window), _parity(panels["days"], window)),
+        symbols=bars.symbols,
+        names=panels["bars"].names,
+        daily_names=panels["days"].names,
+        window=window,
+        data_origin=bars.data_origin,
+        notes=_notes(results, settings.training, chosen, used, oofs),
         abstained={str(c): r.reason for c, r in results.items() if r.reason},
         inputs_digest=digest(history.digest, *(labels[h.label].digest for h in used)),
-    )  # fmt: skip
+    )
 
 
 def _cells(
-    used: list[Horizon], plan: Plan, settings: TrainingSettings, families: Mapping[str, Family], final: bool
+    used: list[Horizon],
+    plan: Plan,
+    settings: TrainingSettings,
+    families: Mapping[str, Family],
+    final: bool,
+    day_windows: bool,
 ) -> Iterable[Cell]:
     barrier = [name for name in families if name in BARRIER_FAMILIES and families[name].classifies]
     barrier = barrier or [name for name in families if families[name].classifies][:2]
@@ -153,16 +165,25 @@ def _cells(
         for part in parts:
             cutoff = part.cutoff_ns if part is not None else np.iinfo(np.int64).max
             for strategy in settings.strategies:
-                for name in families:
+                for name in _able(h, families, day_windows):
                     yield Cell(h.label, name, strategy, "value", part, int(cutoff))
-            for name in barrier:
+            for name in _able(h, {name: families[name] for name in barrier}, day_windows):
                 for target in BARRIERS:
                     yield Cell(h.label, name, "", target, part, int(cutoff))
 
 
+def _able(h: Horizon, families: Mapping[str, Family], day_windows: bool) -> list[str]:
+    """Families that can be asked about `h` live: windows of daily features must come with the snapshot."""
+    return [name for name, family in families.items() if not (h.is_day and family.sequential and not day_windows)]
+
+
+def _has_day_windows(history: FeatureHistory) -> bool:
+    return len(history.ts) > 0 and history.snapshot(0, 1).daily.window.shape[1] > 0
+
+
 def _options(settings: Settings, family: Family) -> CellOptions:
     t = settings.training
-    cap = t.max_rows_slow if family.slow or family.sequential else t.max_rows
+    cap = t.max_rows_slow if _is_slow(family) else t.max_rows
     return CellOptions(cap, settings.features.window, t.seed, Budget.named(t.profile))
 
 
@@ -179,26 +200,37 @@ def _parity(panel: Panel, length: int) -> NDArray[np.float32]:
 
 
 def _notes(
-    results: Mapping[Cell, CellResult], settings: Settings, families: Mapping[str, Family], used: list[Horizon],
+    results: Mapping[Cell, CellResult],
+    settings: TrainingSettings,
+    families: Mapping[str, Family],
+    used: list[Horizon],
     oofs: Mapping[str, OofForecasts],
-) -> tuple[str, ...]:  # fmt: skip
-    notes = []
-    for name, family in families.items():
-        cells = [r for c, r in results.items() if c.family == name and r.used < r.available]
-        if cells:
-            setting = "max_rows_slow" if family.slow or family.sequential else "max_rows"
-            most = max(r.available for r in cells)
-            notes.append(
-                f"{name} was fitted on at most {max(r.used for r in cells):,} of up to {most:,} rows, evenly spaced in "
-                f"time (training.{setting} = {getattr(settings.training, setting):,})"
-            )
-    for h in used:
-        silent = sorted({c.family for c, r in results.items() if c.horizon == h.label and c.target == "value" and r.reason})
-        if h.label not in oofs:
-            notes.append(f"{h.label}: insufficient data, no family could be fitted out of sample")
-        elif silent:
-            notes.append(f"{h.label}: {', '.join(silent)} abstained where there were too few rows")
-    return tuple(notes)
+) -> tuple[str, ...]:
+    capped = [_cap_note(name, results, settings, family) for name, family in families.items()]
+    silent = [_silence_note(h.label, results, h.label in oofs) for h in used]
+    return tuple(note for note in (*capped, *silent) if note)
+
+
+def _cap_note(name: str, results: Mapping[Cell, CellResult], settings: TrainingSettings, family: Family) -> str:
+    cells = [r for c, r in results.items() if c.family == name and r.used < r.available]
+    if not cells:
+        return ""
+    setting = "max_rows_slow" if _is_slow(family) else "max_rows"
+    return (
+        f"{name} was fitted on at most {max(r.used for r in cells):,} of up to {max(r.available for r in cells):,} "
+        f"rows, evenly spaced in time (training.{setting} = {getattr(settings, setting):,})"
+    )
+
+
+def _silence_note(label: str, results: Mapping[Cell, CellResult], has_oof: bool) -> str:
+    silent = {c.family for c, r in results.items() if c.horizon == label and c.target == "value" and r.reason}
+    if not has_oof:
+        return f"{label}: insufficient data, no family could be fitted out of sample"
+    return f"{label}: {', '.join(sorted(silent))} abstained where there were too few rows" if silent else ""
+
+
+def _is_slow(family: Family) -> bool:
+    return family.slow or family.sequential
 
 
 def _sessions(bars: Bars) -> Sessions:

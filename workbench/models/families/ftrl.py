@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from workbench.core.arrays import FloatArray
-from workbench.models.base import Budget, Fitted, Inputs
+from workbench.models.base import DEFAULT_BUDGET, Budget, Fitted, Inputs
 from workbench.models.export import INPUT, Graph
 from workbench.models.fitted import ONNX_FILE, FittedModel, constant_model, header_of
 from workbench.models.losses import log_loss, skill, slope
@@ -38,7 +38,7 @@ class FTRLProximal:
         w = 0 if |q| <= L1 else -(q - sign(q) * L1) / ((beta + sqrt(n')) / alpha + L2)
 
     The result is the average of w over the last pass (Polyak and Juditsky 1992), which removes the noise of the
-    last batches. (L1, L2) is chosen on later rows, then all rows are used. NaN is imputed by the mean.
+    last batches. (L1, L2) and a common scale are chosen on later rows, then all rows are used. NaN is imputed by the mean.
     Source: McMahan et al. 2013, KDD; batches instead of single rows, so that a fit takes a fraction of a second.
     """
 
@@ -57,7 +57,7 @@ class FTRLProximal:
         seed: int,
         classify: bool = False,
         threads: int = 1,
-        budget: Budget = Budget(),
+        budget: Budget = DEFAULT_BUDGET,
         gap: int | None = None,
     ) -> Fitted:
         """See :class:`~workbench.models.base.Family`; nothing here is random or threaded."""
@@ -73,18 +73,26 @@ class FTRLProximal:
         return _fitted(sample, standardiser, Weights(weights.w * scale, weights.b), penalty)
 
 
-def _tuned(early: Sample, late: Sample, standardiser: Standardiser, passes: int) -> tuple[Any, float]:
-    """The (L1, L2) that is best on the later rows and a scale; None if the constant is better."""
+def _tuned(
+    early: Sample, late: Sample, standardiser: Standardiser, passes: int
+) -> tuple[tuple[float, float] | None, float]:
+    """The (L1, L2) that is best on the later rows, and the scale to use it with; None if the constant is better."""
     z, later = standardiser.apply(early.x), standardiser.apply(late.x)
-    classify = early.task == "classify"
-    best, chosen, scale = (-log_loss(np.full(len(late), early.center), late.y, late.weight) if classify else 0.0), None, 1.0
+    best = _measure(late, np.full(len(late), early.center)) if early.task == "classify" else 0.0
+    chosen, scale = None, 1.0
     for penalty in PENALTIES:
         prediction = np.asarray(_predict(later, learn(z, early, *penalty, passes), early.task), np.float64)
-        measure = -log_loss(prediction, late.y, late.weight) if classify else skill(prediction, late.y, late.weight)
-        if measure > best:
+        if (measure := _measure(late, prediction)) > best:
             best, chosen = measure, penalty
-            scale = 1.0 if classify else min(1.0, slope(prediction, late.y, late.weight))
+            scale = 1.0 if early.task == "classify" else slope(prediction, late.y, late.weight)
     return chosen, scale
+
+
+def _measure(sample: Sample, prediction: FloatArray) -> float:
+    """Larger is better: correlation about zero for returns, minus log loss for barriers."""
+    if sample.task == "regress":
+        return skill(prediction, sample.y, sample.weight)
+    return -log_loss(prediction, sample.y, sample.weight)
 
 
 def learn(z: Any, sample: Sample, l1: float, l2: float, passes: int) -> Weights:

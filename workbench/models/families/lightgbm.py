@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from workbench.core.arrays import FloatArray
-from workbench.models.base import Budget, Fitted, Inputs
+from workbench.models.base import DEFAULT_BUDGET, Budget, Fitted, Inputs
 from workbench.models.fitted import LIGHTGBM_FILE, FittedModel, constant_model, header_of
 from workbench.models.losses import log_loss, skill
 from workbench.models.prepare import Sample, fill, make_sample, medians
@@ -45,7 +45,7 @@ class LightGBM:
         seed: int,
         classify: bool = False,
         threads: int = 1,
-        budget: Budget = Budget(),
+        budget: Budget = DEFAULT_BUDGET,
         gap: int | None = None,
     ) -> Fitted:
         """See :class:`~workbench.models.base.Family`."""
@@ -75,7 +75,7 @@ def _boost(early: Sample, late: Sample, seed: int, threads: int, rounds: int) ->
     return booster, looks.best
 
 
-@dataclass  # LightGBM gives its callbacks an attribute, so no slots
+@dataclass(eq=False)  # LightGBM hashes its callbacks and gives them an attribute: no slots
 class Looks:
     """A callback of LightGBM: remembers the best of few looks, and stops after PATIENCE looks without a better one."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from workbench.core.arrays import FloatArray
-from workbench.models.base import Budget, Fitted, Inputs
+from workbench.models.base import DEFAULT_BUDGET, Budget, Fitted, Inputs
 from workbench.models.export import INPUT, Graph
 from workbench.models.fitted import ONNX_FILE, FittedModel, constant_model, header_of
 from workbench.models.prepare import Sample, Standardiser, clean, make_sample
@@ -44,7 +44,7 @@ class LSTM:
         seed: int,
         classify: bool = False,
         threads: int = 1,
-        budget: Budget = Budget(),
+        budget: Budget = DEFAULT_BUDGET,
         gap: int | None = None,
     ) -> Fitted:
         """See :class:`~workbench.models.base.Family`; X is a WindowView."""

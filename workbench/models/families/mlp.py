@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from workbench.core.arrays import FloatArray
-from workbench.models.base import Budget, Fitted, Inputs
+from workbench.models.base import DEFAULT_BUDGET, Budget, Fitted, Inputs
 from workbench.models.export import INPUT, Graph
 from workbench.models.fitted import ONNX_FILE, FittedModel, constant_model, header_of
 from workbench.models.prepare import Sample, Standardiser, make_sample
@@ -25,7 +25,7 @@ class MLP:
     the mean: weighted squared error for returns, log loss through a sigmoid for barriers; AdamW, dropout 0.3, the
     head starting at 0. Twice per epoch it looks at the last 20 % of the rows (after a purged gap) and keeps the
     weights with the best correlation about zero (returns) or log loss (barriers); if none beats the constant, it is
-    the constant. A regressor is scaled by its slope on those rows, at most 1. Source: Gu, Kelly and Xiu 2020, RFS 33
+    the constant. A regressor is scaled by its slope on those rows. Source: Gu, Kelly and Xiu 2020, RFS 33
     (networks of this kind for returns); Loshchilov and Hutter 2019 (AdamW).
     """
 
@@ -44,7 +44,7 @@ class MLP:
         seed: int,
         classify: bool = False,
         threads: int = 1,
-        budget: Budget = Budget(),
+        budget: Budget = DEFAULT_BUDGET,
         gap: int | None = None,
     ) -> Fitted:
         """See :class:`~workbench.models.base.Family`."""

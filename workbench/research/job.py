@@ -1,0 +1,94 @@
+"""A research job: a workspace, and what its steps share in memory so that a whole run computes each thing once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from workbench.config import Settings
+from workbench.core.bars import Bars
+from workbench.core.errors import DataError
+from workbench.core.universe import Universe
+from workbench.core.units import BAR_MINUTES, SESSION_MINUTES
+from workbench.data.store import Store
+from workbench.features.engine import build_history
+from workbench.features.history import FeatureHistory
+from workbench.progress import progress
+from workbench.research.workspace import Workspace
+from workbench.training.labels import Labels, make_daily_labels, make_labels
+from workbench.training.presets import profile_settings
+
+
+class Job:
+    """The workspace `ws` and, computed when first asked for, its bars, features and labels."""
+
+    def __init__(self, ws: Workspace) -> None:
+        self.ws = ws
+        self.settings = ws.settings
+
+    @classmethod
+    def open(cls, out: Path | str, settings: Settings | None = None) -> Job:
+        """The job of the folder `out`; `settings` None reads those of the folder. The training profile is applied."""
+        ws = Workspace(out, settings)
+        return cls(Workspace(out, profile_settings(ws.settings, ws.settings.training.profile)))
+
+    def forget(self) -> None:
+        """Drop what was computed from the store, because the store has changed."""
+        for name in ("store", "universe", "bars", "daily", "minute", "history", "labels"):
+            self.__dict__.pop(name, None)
+
+    @cached_property
+    def store(self) -> Store:
+        return Store(self.ws.store_dir)
+
+    @cached_property
+    def universe(self) -> Universe:
+        return self.store.universe()
+
+    @cached_property
+    def bars(self) -> Bars:
+        """The 5-minute bars, of the configured symbols or of all."""
+        return self.store.serve(BAR_MINUTES, symbols=self.settings.system.symbols or None)
+
+    @cached_property
+    def daily(self) -> Bars:
+        """The daily bars of the same symbols; those that the source lacks are summed up from the intraday bars."""
+        return self.store.serve(SESSION_MINUTES, symbols=self.bars.symbols)
+
+    @cached_property
+    def minute(self) -> Bars | None:
+        """The 1-minute bars, where there are any: they tell which barrier was touched first."""
+        if 1 not in self.store.intervals():
+            return None
+        return self.store.serve(1, symbols=self.bars.symbols)
+
+    @cached_property
+    def history(self) -> FeatureHistory:
+        with progress("features") as report:
+            return build_history(
+                self.bars,
+                self.daily,
+                self.universe,
+                self.settings.features,
+                report,
+                closing_minutes=self.settings.sizing.flatten_before_close,
+            )
+
+    @cached_property
+    def labels(self) -> Mapping[str, Labels]:
+        """Horizon label -> labels, for the configured horizons."""
+        with progress("labels"):
+            both: dict[str, Any] = {
+                **make_labels(self.bars, self.history, self.settings.labels, self.minute),
+                **make_daily_labels(self.daily, self.history, self.settings.labels),
+            }
+        return {label: both[label] for label in self.settings.system.horizons if label in both}
+
+    @property
+    def data_digest(self) -> str:
+        """What the later steps depend on: the store's content and the chosen symbols."""
+        if not self.ws.store_dir.is_dir():
+            raise DataError(f"{self.ws.root} has no bars yet: run `workbench simulate` or `workbench import` first")
+        return self.store.digest

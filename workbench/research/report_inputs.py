@@ -1,0 +1,160 @@
+"""What the report shows, gathered from the job: the one place that knows both the stages and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from workbench.analysis.inputs import CostFit, DataSummary, GateSample, HorizonBlend, ProbeVerdict, ReportInputs
+from workbench.core.calendar import iso_date
+from workbench.core.results import BacktestResult
+from workbench.core.types import OofForecasts
+from workbench.decision.blending import HorizonBlender
+from workbench.decision.costs import CostModel
+from workbench.decision.pipeline import Stages
+from workbench.research.job import Job
+from workbench.stats.stack import BarrierStack
+
+
+def data_summary(job: Job) -> DataSummary:
+    """The bars behind the report, with what the import set aside."""
+    bars, daily, origin = job.bars, job.daily, job.ws.outcome("data")
+    present = np.isfinite(bars.close)
+    return DataSummary(
+        symbols=bars.symbols,
+        sessions=len(np.unique(bars.session)),
+        first_date=iso_date(bars.session[0]),
+        last_date=iso_date(bars.session[-1]),
+        bars=int(present.sum()),
+        missing=float(1 - present.mean()),
+        daily_sessions=len(daily.ts),
+        daily_first=iso_date(daily.session[0]),
+        daily_last=iso_date(daily.session[-1]),
+        has_quotes=bars.has_quotes,
+        spread_estimated=job.history.spread_estimated,
+        quarantined=origin.get("quarantined", {}),
+        quarantine_file=origin.get("quarantine_file", ""),
+        remarks=tuple(origin.get("remarks", ())),
+    )
+
+
+def horizon_blends(blender: HorizonBlender) -> dict[str, HorizonBlend]:
+    """What the final blender learned, by horizon."""
+    return {
+        label: HorizonBlend(
+            weights={str(key): w for key, w in zip(fit.keys, fit.weights, strict=True)},
+            penalty=fit.penalty,
+            slope=fit.slope,
+            halflife_bars=fit.halflife,
+            windows=fit.windows,
+            abstained=fit.reason,
+        )
+        for label, fit in blender.fits_.items()
+    }
+
+
+def gate_samples(oofs: Mapping[str, OofForecasts], stacks: Mapping[int, BarrierStack]) -> tuple[GateSample, ...]:
+    """Barrier probabilities before and after calibration, honestly: rows of segment k through the stack of segment k.
+
+    `stacks`: fold -> the stack that was in force there, fitted on earlier folds only. Rows of folds without one (the
+    first) are left out.
+    """
+    samples = []
+    for label, oof in oofs.items():
+        rows = oof.take(np.isin(oof.fold, sorted(stacks)))
+        after = {"peak": np.full(len(rows), np.nan), "valley": np.full(len(rows), np.nan)}
+        for fold, stack in stacks.items():
+            here = rows.fold == fold
+            for side, p in zip(after, stack.apply_rows(rows.take(here)), strict=True):
+                after[side][here] = p
+        for side, calibrated in after.items():
+            raw = _mean_known(getattr(rows, f"p_{side}"))
+            if np.isfinite(calibrated).any():
+                outcome = getattr(rows, side)
+                samples.append(GateSample(label, side, raw, calibrated, outcome, rows.session))
+    return tuple(samples)
+
+
+def _mean_known(p: np.ndarray) -> np.ndarray:
+    """(R,) mean of the classifiers that answered; NaN where none did."""
+    known = np.isfinite(p)
+    count = known.sum(axis=1)
+    total = np.where(known, p, 0.0).sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def cost_fit(model: CostModel) -> CostFit:
+    """The fitted cost parameters beside the defaults."""
+    s = model.settings
+    return CostFit(
+        fitted={"k1": model.k1_, "k2": model.k2_, "k3": model.k3_},
+        default={"k1": s.k1, "k2": s.k2, "k3": s.k3},
+        observations=model.rows_,
+        reference_weight=model.reference_weight_,
+        commission_plan=s.commission_plan,
+    )
+
+
+def report_inputs(
+    job: Job,
+    oofs: Mapping[str, OofForecasts],
+    final: Stages,
+    stacks: Mapping[int, BarrierStack],
+    results: Mapping[float, BacktestResult],
+    naive: BacktestResult | None,
+) -> ReportInputs:
+    """Everything, in the report's own terms."""
+    records, training = job.ws.records, job.ws.outcome("train")
+    return ReportInputs(
+        title=_title(job),
+        data_origin=job.bars.data_origin,
+        data=data_summary(job),
+        oofs=oofs,
+        blends=horizon_blends(final.blender),
+        gates=gate_samples(oofs, stacks),
+        costs=cost_fit(final.costs),
+        results=results,
+        naive=naive,
+        probe=ProbeVerdict(training["probe"]["passed"], training["probe"]["detail"]),
+        features=len(job.history.names),
+        daily_features=len(job.history.daily_names),
+        embargo_sessions=job.settings.training.embargo_sessions,
+        settings_digest=job.settings.digest,
+        settings_summary=_settings_summary(job),
+        provenance=_provenance(job, records),
+        timings={step: float(record["seconds"]) for step, record in records.items() if step != "report"},
+        notes=tuple(training["notes"]),
+        made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        command=f"workbench report --out {job.ws.root}",
+    )
+
+
+def _title(job: Job) -> str:
+    return "Embedded market" if job.bars.data_origin == "embedded" else job.bars.data_origin
+
+
+def _settings_summary(job: Job) -> dict[str, str]:
+    s = job.settings
+    return {
+        "profile": s.training.profile,
+        "families": ", ".join(s.training.families),
+        "segments": str(s.training.segments),
+        "arbitration": s.arbitration.method,
+        "sizing": s.sizing.method,
+        "max_weight": f"{s.sizing.max_weight:g}",
+        "target_gross": f"{s.sizing.target_gross:g}",
+        "start": f"{s.backtest.nav:,.0f} USD",
+        "commission": s.costs.commission_plan,
+    }
+
+
+def _provenance(job: Job, records: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "data": job.data_digest,
+        "models": records["train"]["outcome"]["models"],
+        "blender": records["calibrate"]["outcome"]["bundle"],
+        "decisions": records["backtest"]["outcome"]["decisions"],
+    }

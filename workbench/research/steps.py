@@ -1,0 +1,298 @@
+"""The steps of the research job, in order: data, train, blend, calibrate, backtest, report.
+
+Each takes a :class:`~workbench.research.job.Job`, is skipped when its inputs have not changed, goes on where it was
+interrupted, and returns its outcome as plain data (what ``--json`` prints).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, delayed
+
+from workbench.analysis.report import find, render_report, report_summary
+from workbench.artifacts import load_models, save_blender, save_models
+from workbench.core.calendar import iso_date, session_of
+from workbench.core.errors import DataError, InsufficientDataError
+from workbench.core.results import BacktestResult
+from workbench.core.types import OofForecasts
+from workbench.data.importers import import_bars
+from workbench.data.simulate import MarketSettings
+from workbench.data.simulate import simulate as simulate_market
+from workbench.decision.costs import CostModel
+from workbench.engine.backtest import naive_backtest, run_backtest
+from workbench.progress import progress
+from workbench.research.job import Job
+from workbench.research.report_inputs import report_inputs
+from workbench.research.results_io import load_result, save_result
+from workbench.research.workspace import write_atomically
+from workbench.training.cost_probe import probe_costs
+from workbench.training.fitting import FittedStages, Tranche, fit_stages, schedule
+from workbench.training.probe import truncation_probe
+from workbench.training.walkforward import make_plan
+from workbench.training.walkforward import train as walk_forward
+
+Outcome = dict[str, Any]
+
+__all__ = ["Job", "backtest", "blend", "calibrate", "import_data", "report", "run_all", "simulate", "train"]
+
+
+def run_all(job: Job) -> Outcome:
+    """Everything after the data, and where the report is."""
+    for step in (train, blend, calibrate, backtest):
+        step(job)
+    return report(job)
+
+
+# 1 data --------------------------------------------------------------------------------------------------------------
+
+
+def simulate(
+    job: Job, *, symbols: int = 30, days: int = 120, daily: int = 756, seed: int = 7, ic: float = 0.03
+) -> Outcome:
+    """Fill the store with the embedded market."""
+    market = MarketSettings(symbols=symbols, intraday_sessions=days, daily_sessions=daily, seed=seed, ic=ic)
+    _refuse_other_origin(job, simulated=True)
+    work = partial(_simulate, job, market)
+    outcome = job.ws.run("data", ["simulate", market.digest], work, (job.ws.store_dir / "universe.toml",))
+    job.forget()
+    return outcome
+
+
+def _simulate(job: Job, settings: MarketSettings) -> Outcome:
+    with progress("simulated market") as report:
+        market = simulate_market(settings, report)
+        _empty(job.ws.store_dir)
+        store = job.store
+        store.write_universe(market.universe)
+        for bars in (market.minute, market.bars, market.daily):
+            if bars is not None:
+                store.write(bars)
+    return {
+        "origin": "embedded",
+        "symbols": len(market.universe),
+        "sessions": settings.intraday_sessions,
+        "daily_sessions": settings.daily_sessions,
+        "seed": settings.seed,
+        "planted_ic": settings.ic,
+        "store": str(job.ws.store_dir),
+    }
+
+
+def import_data(
+    job: Job, path: Path, universe: Path | None, columns: Mapping[str, str], timezone: str | None, stamp: str | None
+) -> Outcome:
+    """Fill the store with the user's bars; an import of the same files changes nothing."""
+    _refuse_other_origin(job, simulated=False)
+    with progress("import") as note:
+        told = import_bars(
+            path, job.ws.store_dir, columns, timezone=timezone, universe=universe, stamp=stamp, progress=note
+        )
+    outcome = {
+        "origin": told.data_origin,
+        "quarantined": dict(told.reasons),
+        "quarantine_file": told.quarantine,
+        "remarks": [str(f) for f in told.findings],
+        "read": list(told.lines()),
+    }
+    job.forget()
+    outcome = job.ws.run("data", ["import", job.store.digest, outcome], lambda: outcome)
+    return outcome
+
+
+def _refuse_other_origin(job: Job, *, simulated: bool) -> None:
+    """A store never mixes a simulated market with real bars."""
+    known = job.ws.records.get("data", {}).get("outcome", {}).get("origin")
+    if known is not None and (known == "embedded") != simulated:
+        raise DataError(f"{job.ws.root} already holds {known} bars; choose another folder with --out")
+
+
+def _empty(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True) if folder.is_dir() else []:
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+# 3 predictions -------------------------------------------------------------------------------------------------------
+
+
+def train(job: Job) -> Outcome:
+    """Features, labels, nested walk-forward, final models and the truncation probe."""
+    s = job.settings
+    inputs = [job.data_digest, *(b.digest for b in (s.features, s.labels, s.training)), s.system.digest]
+    return job.ws.run("train", inputs, partial(_train, job), (job.ws.models_dir,))
+
+
+def _train(job: Job) -> Outcome:
+    history, labels = job.history, job.labels
+    with progress("training") as note:
+        trained = walk_forward(job.bars, job.daily, history, labels, job.settings, job.ws.cells_dir, note)
+    with progress("truncation probe"):
+        verdict = truncation_probe(job.bars, job.daily, job.universe, job.settings)
+    models = save_models(
+        job.ws.models_dir, trained.models, trained.parity, names=trained.names, daily_names=trained.daily_names,
+        window=job.settings.features.window, data_origin=trained.data_origin, oofs=trained.oofs,
+    )  # fmt: skip
+    return {
+        "models": models,
+        "rows": {label: len(oof) for label, oof in trained.oofs.items()},
+        "fitted": len(trained.models),
+        "probe": {"passed": verdict.passed, "detail": verdict.detail},
+        "abstained": dict(trained.abstained),
+        "notes": list(trained.notes),
+    }
+
+
+def _oofs(job: Job) -> dict[str, OofForecasts]:
+    """The out-of-fold forecasts kept with the models, verified on the way in."""
+    return load_models(job.ws.models_dir, job.ws.outcome("train")["models"]).oofs()
+
+
+# 4 to 8 blending, costs, gating, sizing ------------------------------------------------------------------------------
+
+
+def blend(job: Job) -> Outcome:
+    """The final blenders and the cost model: what the out-of-fold forecasts are worth, by horizon."""
+    s = job.settings
+    inputs = [job.ws.outcome("train")["models"], s.blending.digest, s.costs.digest, s.execution.digest]
+    return job.ws.run("blend", inputs, partial(_blend, job))
+
+
+def _blend(job: Job) -> Outcome:
+    stages = _final(job).stages
+    blends = {
+        label: {
+            "weights": {str(k): round(w, 4) for k, w in zip(fit.keys, fit.weights, strict=True) if w},
+            "slope": fit.slope,
+            "halflife_bars": fit.halflife,
+            "windows": fit.windows,
+            "abstains": fit.reason or None,
+        }
+        for label, fit in stages.blender.fits_.items()
+    }
+    costs = {"k1": stages.costs.k1_, "k2": stages.costs.k2_, "k3": stages.costs.k3_, "probes": stages.costs.rows_}
+    return {"horizons": blends, "costs": costs}
+
+
+def calibrate(job: Job) -> Outcome:
+    """The gates, which complete the bundle that a live system loads."""
+    s = job.settings
+    inputs = [job.ws.records.get("blend"), job.ws.outcome("blend"), s.gating.digest, s.sizing.digest, s.digest]
+    return job.ws.run("calibrate", inputs, partial(_calibrate, job), (job.ws.blenders_dir,))
+
+
+def _calibrate(job: Job) -> Outcome:
+    fitted, models = _final(job), job.ws.outcome("train")["models"]
+    bundle = save_blender(
+        job.ws.blenders_dir, job.ws.models_dir, models, fitted.parts(), fitted_until=fitted.fitted_until
+    )
+    skill = {
+        label: {name: {"map": side.map.kind, "brier_skill": side.skill, "se": side.se} for name, side in both.items()}
+        for label, both in fitted.stack.sides_.items()
+    }
+    return {"bundle": bundle, "models": models, "gates": skill}
+
+
+def _final(job: Job) -> FittedStages:
+    """The stages of the bundle: fitted on all out-of-fold rows. Computed once per job."""
+    if "_final" not in job.__dict__:
+        with progress("final stages"):
+            job.__dict__["_final"] = fit_stages(_oofs(job), None, job.settings, _cost_source(job), job.history)
+    fitted: FittedStages = job.__dict__["_final"]
+    return fitted
+
+
+def _cost_source(job: Job) -> Callable[[int], CostModel]:
+    """How to fit costs on what was known before a moment: probe orders on earlier sessions only."""
+
+    def fit(as_of: int) -> CostModel:
+        model = CostModel(job.settings.costs)
+        try:
+            probes = probe_costs(
+                job.bars, job.history, job.settings, before_session=session_of(as_of), seed=job.settings.training.seed
+            )
+        except InsufficientDataError:
+            return model
+        return model.fit(probes)
+
+    return fit
+
+
+# 3 to 10 backtest ----------------------------------------------------------------------------------------------------
+
+
+def backtest(job: Job) -> Outcome:
+    """The walk-forward stages, segment by segment, through decide() and the matching engine."""
+    inputs = [job.ws.outcome("calibrate")["bundle"], job.data_digest, job.settings.digest]
+    return job.ws.run("backtest", inputs, partial(_backtest, job), (job.ws.backtest_dir / "naive.npz",))
+
+
+def _backtest(job: Job) -> Outcome:
+    tranches, s = _tranches(job), job.settings
+    with progress("backtests"):
+        runs = Parallel(n_jobs=min(s.training.jobs, len(s.backtest.spread_multipliers)))(
+            delayed(run_backtest)(
+                job.bars, job.history, tranches, s, label=f"{m:g}x spread", spread_multiplier=m
+            )
+            for m in s.backtest.spread_multipliers
+        )  # fmt: skip
+    results = dict(zip(s.backtest.spread_multipliers, runs, strict=True))
+    job.ws.backtest_dir.mkdir(exist_ok=True)
+    for multiplier, result in results.items():
+        save_result(job.ws.backtest_dir / f"{multiplier:g}.npz", result)
+    base = _base(results)
+    naive = naive_backtest(base, job.bars, leverage=job.history.universe.leverage)
+    save_result(job.ws.backtest_dir / "naive.npz", naive)
+    return {
+        "first": iso_date(base.session[0]),
+        "last": iso_date(base.session[-1]),
+        "bars": len(base.ts),
+        "orders": base.orders,
+        "fills": len(base.fills),
+        "net_return": float(base.nav[-1] / base.start_nav - 1),
+        "net_return_by_spread": {f"{m:g}x": float(r.nav[-1] / r.start_nav - 1) for m, r in results.items()},
+        "naive_return": float(naive.nav[-1] / naive.start_nav - 1),
+        "breaches": dict(base.breaches),
+        "decisions": base.digest,
+    }
+
+
+def _tranches(job: Job) -> tuple[Tranche, ...]:
+    if "_tranches" not in job.__dict__:
+        with progress("stages by segment"):
+            plan = make_plan(job.bars, job.daily, job.settings.training)
+            job.__dict__["_tranches"] = schedule(plan, _oofs(job), job.settings, job.history, _cost_source(job))
+    tranches: tuple[Tranche, ...] = job.__dict__["_tranches"]
+    return tranches
+
+
+def _base(results: Mapping[float, BacktestResult]) -> BacktestResult:
+    """The run at 1x the spread, or the nearest to it."""
+    return results[min(results, key=lambda m: (abs(m - 1.0), m))]
+
+
+# report --------------------------------------------------------------------------------------------------------------
+
+
+def report(job: Job) -> Outcome:
+    """One self-contained HTML file; its path is the outcome's last entry."""
+    inputs = [job.ws.outcome("backtest"), job.ws.outcome("train"), job.settings.digest]
+    return job.ws.run("report", inputs, partial(_report, job), (job.ws.report_path,))
+
+
+def _report(job: Job) -> Outcome:
+    multipliers = job.settings.backtest.spread_multipliers
+    results = {m: load_result(job.ws.backtest_dir / f"{m:g}.npz") for m in multipliers}
+    naive = load_result(job.ws.backtest_dir / "naive.npz")
+    stacks = {tranche.segment: tranche.stack for tranche in _tranches(job)}
+    with progress("report"):
+        inputs = report_inputs(job, _oofs(job), _final(job).stages, stacks, results, naive)
+        findings = find(inputs)
+        render_report(inputs, job.ws.report_path, findings)
+        summary = report_summary(inputs, findings)
+    import json
+
+    write_atomically(job.ws.root / "summary.json", json.dumps(summary, indent=1, sort_keys=True))
+    return {"verdict": summary["verdict"], "report": str(job.ws.report_path)}
