@@ -33,4 +33,6 @@ spec = importlib.util.find_spec("ibkr_trading_engine_py")
 print(spec.origin if spec else "")')"
 if [ -n "$installed" ] && [ "$installed" != "$in_place" ]; then place "$installed"; fi
 
-(cd "$root" && "$PYTHON" -c 'import ibkr_trading_engine_py as m; print("version", m.build_info()["version"], "from", m.__file__)')
+(cd "$root" && "$PYTHON" -c '
+import ibkr_trading_engine_py as module
+print("version", module.build_info()["version"], "from", module.__file__)')

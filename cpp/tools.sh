@@ -22,10 +22,9 @@ configure() {
     local build="$1" generator=()
     shift
     # A folder configured for a checkout that has moved since is of no use.
-    if [ -f "$build/CMakeCache.txt" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$root/cpp" "$build/CMakeCache.txt"; then
-        rm -rf "$build"
-    fi
-    if [ ! -f "$build/CMakeCache.txt" ] && [ -x "$bin/ninja" ]; then
+    local cache="$build/CMakeCache.txt"
+    if [ -f "$cache" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$root/cpp" "$cache"; then rm -rf "$build"; fi
+    if [ ! -f "$cache" ] && [ -x "$bin/ninja" ]; then
         generator=(-G Ninja -DCMAKE_MAKE_PROGRAM="$bin/ninja")
     fi
     "$CMAKE" -S "$root/cpp" -B "$build" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release -DPython_EXECUTABLE="$PYTHON" \

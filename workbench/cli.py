@@ -32,6 +32,10 @@ UniverseFile = Annotated[Path | None, typer.Option("--universe", help="TOML or C
 Columns = Annotated[list[str] | None, typer.Option("--column", help="FIELD=NAME, e.g. close=px_last; repeatable.")]
 Zone = Annotated[str | None, typer.Option("--timezone", help="Zone of times that carry none.")]
 Stamp = Annotated[str | None, typer.Option("--stamp", help="What a bar's time means: its start or its end.")]
+Interval = Annotated[int | None, typer.Option("--interval", help="Minutes per bar; 390 for daily bars.")]
+Accept = Annotated[
+    list[str] | None, typer.Option("--accept", help='Keep what would be set aside: "second source", "reused ticker".')
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
 Profile = Annotated[str | None, typer.Option("--profile", help="demo, default or full: how much work training does.")]
 DEFAULT_OUT = Path("runs/default")
@@ -59,6 +63,8 @@ def run(
     column: Columns = None,
     timezone: Zone = None,
     stamp: Stamp = None,
+    interval: Interval = None,
+    accept: Accept = None,
     profile: Profile = None,
     as_json: Json = False,
 ) -> None:
@@ -69,7 +75,7 @@ def run(
     from workbench.research.steps import Job, import_data, run_all
 
     job = Job.open(out, _settings(config, out, profile))
-    import_data(job, data, universe, _columns(column), timezone, stamp)
+    import_data(job, data, universe, _columns(column), timezone, stamp, interval, tuple(accept or ()))
     _print(run_all(job), as_json)
 
 
@@ -102,6 +108,8 @@ def import_(
     column: Columns = None,
     timezone: Zone = None,
     stamp: Stamp = None,
+    interval: Interval = None,
+    accept: Accept = None,
     out: Out = DEFAULT_OUT,
     config: Config = None,
     as_json: Json = False,
@@ -113,7 +121,7 @@ def import_(
     from workbench.research.steps import Job, import_data
 
     job = Job.open(out, _settings(config, out, None))
-    _print(import_data(job, data, universe, _columns(column), timezone, stamp), as_json)
+    _print(import_data(job, data, universe, _columns(column), timezone, stamp, interval, tuple(accept or ())), as_json)
 
 
 @app.command()

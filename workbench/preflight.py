@@ -8,6 +8,7 @@ all is there.
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -30,11 +31,11 @@ def python_version(version: tuple[int, int]) -> str | None:
 def venv_module() -> str | None:
     """The remedy if virtual environments cannot be made (Debian keeps ensurepip in a package of its own)."""
     try:
-        import ensurepip
-        import venv
+        for name in ("venv", "ensurepip"):
+            importlib.import_module(name)
     except ImportError:
         return "Python's venv module is incomplete: `apt-get install python3-venv` (Fedora: python3-devel)"
-    return None if ensurepip and venv else None
+    return None
 
 
 def python_headers(include: str) -> str | None:

@@ -27,19 +27,20 @@ std::string text_of(const std::vector<py::ssize_t>& shape) {
 
 std::string shape_of(const py::array& array) { return text_of(dims(array)); }
 
-std::string number(double x) {
-    return py::str(py::float_(x));
-}
+std::string number(double x) { return py::str(py::float_(x)); }
 
 [[noreturn]] void fail(const std::string& message) { throw py::value_error(message); }
 
 std::string type_name(py::handle object) { return py::str(py::type::handle_of(object).attr("__name__")); }
 
-bool is_aligned(const py::array& array) { return reinterpret_cast<std::uintptr_t>(array.data()) % alignof(double) == 0; }
+bool is_aligned(const py::array& array) {
+    return reinterpret_cast<std::uintptr_t>(array.data()) % alignof(double) == 0;
+}
 
 // Contiguous and aligned, copied only where it is not already so.
 py::array_t<double> contiguous(const py::array& array) {
-    if ((array.flags() & py::array::c_style) && is_aligned(array)) return py::reinterpret_borrow<py::array_t<double>>(array);
+    if ((array.flags() & py::array::c_style) && is_aligned(array))
+        return py::reinterpret_borrow<py::array_t<double>>(array);
     return array.attr("copy")("C");
 }
 
@@ -62,8 +63,10 @@ Array::Array(py::handle object, const char* name, int ndim, const char* shape)
 std::string Array::index(std::size_t flat) const {
     std::ostringstream text;
     text << name_ << '[';
-    if (array_.ndim() == 2) text << flat / cols() << ", " << flat % cols();
-    else text << flat;
+    if (array_.ndim() == 2)
+        text << flat / cols() << ", " << flat % cols();
+    else
+        text << flat;
     text << ']';
     return text.str();
 }
@@ -87,7 +90,8 @@ const Array& Array::has_rows(std::size_t n, const char* as) const {
 }
 
 const Array& Array::square() const {
-    if (rows() != cols()) fail(std::string(name_) + " must be square, (N, N), got shape " + shape_of(array_) + "; pass a covariance");
+    if (rows() != cols())
+        fail(std::string(name_) + " must be square, (N, N), got shape " + shape_of(array_) + "; pass a covariance");
     return *this;
 }
 
@@ -98,19 +102,22 @@ const Array& Array::symmetric() const {
     for (std::size_t i = 0; i < m.rows; ++i)
         for (std::size_t j = 0; j < i; ++j)
             if (std::abs(m(i, j) - m(j, i)) > 1e-8 * largest)
-                fail(index(i * m.cols + j) + " is " + number(m(i, j)) + " but " + index(j * m.cols + i) + " is " + number(m(j, i)) +
-                     "; " + name_ + " must be symmetric: pass 0.5 * (" + name_ + " + " + name_ + ".T) if that is rounding");
+                fail(index(i * m.cols + j) + " is " + number(m(i, j)) + " but " + index(j * m.cols + i) + " is " +
+                     number(m(j, i)) + "; " + name_ + " must be symmetric: pass 0.5 * (" + name_ + " + " + name_ +
+                     ".T) if that is rounding");
     return *this;
 }
 
 const Array& Array::not_empty() const {
-    if (size() == 0) fail(std::string(name_) + " must not be empty, got shape " + shape_of(array_) + "; pass at least one entry");
+    if (size() == 0)
+        fail(std::string(name_) + " must not be empty, got shape " + shape_of(array_) + "; pass at least one entry");
     return *this;
 }
 
 const Array& Array::finite() const {
     for (std::size_t i = 0; i < size(); ++i)
-        if (!std::isfinite(data()[i])) refuse(i, "it must be finite: leave the symbol or row out, or mark it unknown before this call");
+        if (!std::isfinite(data()[i]))
+            refuse(i, "it must be finite: leave the symbol or row out, or mark it unknown before this call");
     return *this;
 }
 
@@ -135,7 +142,8 @@ double in_range(double value, const char* name, double low, double high, bool op
     fail(std::string(name) + " must be " + bound + ", got " + number(value) + "; pass a value within the bounds");
 }
 
-Result::Result(py::handle out, std::vector<py::ssize_t> shape, std::initializer_list<const Array*> inputs, bool in_place) {
+Result::Result(py::handle out, std::vector<py::ssize_t> shape, std::initializer_list<const Array*> inputs,
+               bool in_place) {
     if (out.is_none()) {
         array_ = py::array_t<double>(std::move(shape));
         return;
@@ -144,8 +152,7 @@ Result::Result(py::handle out, std::vector<py::ssize_t> shape, std::initializer_
     if (!py::isinstance<py::array_t<double>>(out))
         fail("out must be a float64 array, got " + type_name(out) + remedy());
     auto given = py::reinterpret_borrow<py::array>(out);
-    if (dims(given) != shape)
-        fail("out must have shape " + text_of(shape) + ", got " + shape_of(given) + remedy());
+    if (dims(given) != shape) fail("out must have shape " + text_of(shape) + ", got " + shape_of(given) + remedy());
     if (!given.writeable() || !(given.flags() & py::array::c_style) || !is_aligned(given))
         fail("out must be writeable, contiguous and aligned" + remedy());
     array_ = py::reinterpret_borrow<py::array_t<double>>(out);

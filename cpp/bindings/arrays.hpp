@@ -28,13 +28,13 @@ public:
     Input vector() const { return {data(), size()}; }
     Matrix matrix() const { return {data(), rows(), cols()}; }
 
-    const Array& like(const Array& other) const;                         ///< same shape as another argument
-    const Array& has_rows(std::size_t n, const char* as) const;          ///< first axis n, as the argument `as` has it
-    const Array& square() const;                                         ///< (N, N)
-    const Array& symmetric() const;                                      ///< to 1e-8 of the largest entry
+    const Array& like(const Array& other) const;                 ///< same shape as another argument
+    const Array& has_rows(std::size_t n, const char* as) const;  ///< first axis n, as the argument `as` has it
+    const Array& square() const;                                 ///< (N, N)
+    const Array& symmetric() const;                              ///< to 1e-8 of the largest entry
     const Array& not_empty() const;
-    const Array& finite() const;                                         ///< neither NaN nor infinity
-    const Array& no_infinity() const;                                    ///< NaN passes
+    const Array& finite() const;       ///< neither NaN nor infinity
+    const Array& no_infinity() const;  ///< NaN passes
     const Array& at_least_zero() const;
 
 private:
@@ -46,20 +46,24 @@ private:
 };
 
 inline Array vector_argument(py::handle object, const char* name) { return {object, name, 1, "(N,)"}; }
-inline Array matrix_argument(py::handle object, const char* name, const char* shape) { return {object, name, 2, shape}; }
+inline Array matrix_argument(py::handle object, const char* name, const char* shape) {
+    return {object, name, 2, shape};
+}
 
 /// `value` if low <= value <= high (or > low where `open`); else a ValueError.
 double in_range(double value, const char* name, double low, double high, bool open_below = false);
 
-/// The result: a new array of `shape`, or the caller's `out`, checked. A caller's array that shares memory with an input
-/// is refused; where `in_place` holds, exactly the input's own memory is fine.
+/// The result: a new array of `shape`, or the caller's `out`, checked. A caller's array that shares memory with an
+/// input is refused; where `in_place` holds, exactly the input's own memory is fine.
 class Result {
 public:
-    Result(py::handle out, std::vector<py::ssize_t> shape, std::initializer_list<const Array*> inputs, bool in_place = false);
+    Result(py::handle out, std::vector<py::ssize_t> shape, std::initializer_list<const Array*> inputs,
+           bool in_place = false);
 
     Output vector() { return {array_.mutable_data(), static_cast<std::size_t>(array_.size())}; }
     MatrixOutput matrix() {
-        return {array_.mutable_data(), static_cast<std::size_t>(array_.shape(0)), static_cast<std::size_t>(array_.shape(1))};
+        return {array_.mutable_data(), static_cast<std::size_t>(array_.shape(0)),
+                static_cast<std::size_t>(array_.shape(1))};
     }
     py::array_t<double> array() const { return array_; }
 

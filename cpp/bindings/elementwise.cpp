@@ -11,7 +11,8 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-py::array_t<double> gate(py::handle p_peak, py::handle p_valley, double g_min, double gamma, double delta, py::handle out) {
+py::array_t<double> gate(py::handle p_peak, py::handle p_valley, double g_min, double gamma, double delta,
+                         py::handle out) {
     const Array peak = vector_argument(p_peak, "p_peak"), valley = vector_argument(p_valley, "p_valley");
     valley.like(peak);
     const GateParameters parameters{in_range(g_min, "g_min", 0.0, 1.0), in_range(gamma, "gamma", 0.0, infinity),

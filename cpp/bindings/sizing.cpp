@@ -16,7 +16,9 @@ namespace {
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
 py::ssize_t length(const Array& x) { return static_cast<py::ssize_t>(x.size()); }
-double cube(const Array& x) { return static_cast<double>(x.size()) * static_cast<double>(x.size()) * static_cast<double>(x.size()); }
+double cube(const Array& x) {
+    return static_cast<double>(x.size()) * static_cast<double>(x.size()) * static_cast<double>(x.size());
+}
 
 py::tuple softmax(py::handle alpha_matrix, py::handle vol_matrix, double beta, py::handle out) {
     const Array alpha = matrix_argument(alpha_matrix, "alpha_matrix", "(N, H)");
@@ -49,7 +51,8 @@ py::array_t<double> ridge(py::handle z_scores, py::handle covariance, double lam
     in_range(lambda_reg, "lambda_reg", 0.0, infinity, true);
     Result result(out, {length(z)}, {&z, &sigma}, true);
     static thread_local RidgeWorkspace workspace;
-    unlocked(0.15 * cube(z), [&] { risk_parity_ridge(z.vector(), sigma.matrix(), lambda_reg, workspace, result.vector()); });
+    unlocked(0.15 * cube(z),
+             [&] { risk_parity_ridge(z.vector(), sigma.matrix(), lambda_reg, workspace, result.vector()); });
     return result.array();
 }
 
@@ -60,8 +63,8 @@ public:
         : caps_(w.size(), 0.0), leverage_(w.size(), 1.0) {
         set_caps(w, max_weight);
         if (!leverage.is_none()) set_leverage(w, leverage);
-        limits_ = {caps_, in_range(target_gross, "target_gross", 0.0, infinity), in_range(max_net, "max_net", 0.0, infinity),
-                   leverage_};
+        limits_ = {caps_, in_range(target_gross, "target_gross", 0.0, infinity),
+                   in_range(max_net, "max_net", 0.0, infinity), leverage_};
     }
     LimitsArgument(const LimitsArgument&) = delete;
     LimitsArgument& operator=(const LimitsArgument&) = delete;
@@ -89,7 +92,8 @@ private:
         leverage.like(w).finite();
         for (std::size_t i = 0; i < leverage.size(); ++i)
             if (leverage.data()[i] == 0.0)
-                throw py::value_error("leverage[" + std::to_string(i) + "] is 0.0; it is the delta per dollar and must not be zero: "
+                throw py::value_error("leverage[" + std::to_string(i) +
+                                      "] is 0.0; it is the delta per dollar and must not be zero: "
                                       "pass 1.0 for a plain share");
         leverage_.assign(leverage.data(), leverage.data() + leverage.size());
     }
@@ -98,18 +102,20 @@ private:
     Limits limits_{};
 };
 
-std::span<const bool> frozen_names(const Array& w, py::handle frozen, py::array_t<bool, py::array::c_style | py::array::forcecast>& kept) {
+std::span<const bool> frozen_names(const Array& w, py::handle frozen,
+                                   py::array_t<bool, py::array::c_style | py::array::forcecast>& kept) {
     if (frozen.is_none()) return {};
     if (!py::isinstance<py::array_t<bool>>(frozen) || py::reinterpret_borrow<py::array>(frozen).ndim() != 1 ||
         py::reinterpret_borrow<py::array>(frozen).size() != length(w))
-        throw py::value_error("frozen must be None or a bool array of shape (" + std::to_string(w.size()) + ",) like w, got " +
-                              std::string(py::repr(frozen)) + "; pass numpy.asarray(frozen, dtype=bool)");
+        throw py::value_error("frozen must be None or a bool array of shape (" + std::to_string(w.size()) +
+                              ",) like w, got " + std::string(py::repr(frozen)) +
+                              "; pass numpy.asarray(frozen, dtype=bool)");
     kept = py::reinterpret_borrow<py::object>(frozen);
     return {kept.data(), w.size()};
 }
 
-py::array_t<double> limits(py::handle w, py::handle max_weight, double target_gross, double max_net, py::handle leverage,
-                           py::handle frozen, py::handle out) {
+py::array_t<double> limits(py::handle w, py::handle max_weight, double target_gross, double max_net,
+                           py::handle leverage, py::handle frozen, py::handle out) {
     const Array point = vector_argument(w, "w");
     point.finite();
     const LimitsArgument argument(point, max_weight, target_gross, max_net, leverage);
@@ -123,8 +129,10 @@ py::array_t<double> limits(py::handle w, py::handle max_weight, double target_gr
 }
 
 py::array_t<double> qp(py::handle alpha, py::handle cov, py::handle w_now, py::handle cost, double risk_aversion,
-                       py::handle max_weight, double target_gross, double max_net, py::handle leverage, py::handle out) {
-    const Array a = vector_argument(alpha, "alpha"), held = vector_argument(w_now, "w_now"), c = vector_argument(cost, "cost");
+                       py::handle max_weight, double target_gross, double max_net, py::handle leverage,
+                       py::handle out) {
+    const Array a = vector_argument(alpha, "alpha"), held = vector_argument(w_now, "w_now"),
+                c = vector_argument(cost, "cost");
     const Array covariance = matrix_argument(cov, "cov", "(N, N)");
     a.finite();
     covariance.square().has_rows(a.size(), "alpha").finite().symmetric();

@@ -55,7 +55,8 @@ py::tuple shrunk(py::handle returns, py::handle out) {
     r.finite();
     Result result = square_result(r, out);
     const MatrixOutput o = result.matrix();
-    const double shrinkage = unlocked(work_of(r, 0.1 * static_cast<double>(r.cols())), [&] { return ledoit_wolf(r.matrix(), o); });
+    const double shrinkage =
+        unlocked(work_of(r, 0.1 * static_cast<double>(r.cols())), [&] { return ledoit_wolf(r.matrix(), o); });
     return py::make_tuple(result.array(), shrinkage);
 }
 

@@ -3,7 +3,8 @@
 # version is never taken silently; Debian's libeigen3-dev is the fallback.
 execute_process(
   COMMAND "${Python_EXECUTABLE}" -c
-          "import os, sys; print(next((p for d in sys.path if os.path.isdir(p := os.path.join(d, 'cmeel.prefix'))), ''))"
+          "import os, sys; places = [os.path.join(d, 'cmeel.prefix') for d in sys.path]; \
+print(next(filter(os.path.isdir, places), ''))"
   OUTPUT_VARIABLE cmeel_prefix OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 
 # A cached folder of a build environment that pip has since deleted is no answer.
@@ -17,7 +18,8 @@ if(NOT Eigen3_FOUND)
   find_package(Eigen3 3.4 CONFIG QUIET)
 endif()
 if(NOT Eigen3_FOUND)
-  message(FATAL_ERROR "Eigen 3.4 was not found: run `pip install cmeel-eigen==3.4.1` (or `apt-get install libeigen3-dev`)")
+  message(FATAL_ERROR "Eigen 3.4 was not found: run `pip install cmeel-eigen==3.4.1` "
+                      "(or `apt-get install libeigen3-dev`)")
 endif()
 message(STATUS "Eigen ${Eigen3_VERSION} from ${Eigen3_DIR}")
 

@@ -12,7 +12,8 @@ if(WORKBENCH_TESTS)
 endif()
 if(WORKBENCH_SANITIZE)
   # GCC's maybe-uninitialized is wrong about instrumented code, and says so in its manual.
-  list(APPEND workbench_compile_options -Wno-maybe-uninitialized -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  list(APPEND workbench_compile_options -Wno-maybe-uninitialized -fsanitize=address,undefined
+       -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(workbench_flags INTERFACE -fsanitize=address,undefined)
 endif()
 target_compile_options(workbench_flags INTERFACE ${workbench_compile_options})

@@ -160,31 +160,38 @@ DailyCore::DailyCore(std::vector<double> signs, std::vector<int> groups)
 }
 
 void DailyCore::update(std::span<const BarRow> bars) {
-    const std::size_t n = symbols(), stride = DailyFeature::count;
-    for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t i = 0; i < symbols(); ++i) {
         if (bars[i].observed()) symbols_[i].observe(bars[i]);
         scaled_[i] = bars[i].observed() ? signs_[i] * symbols_[i].z() : unknown;
     }
     const double market = sorted_mean(scaled_, scratch_);
-    for (std::size_t i = 0; i < n; ++i) {
-        resid_[i] = known(scaled_[i]) ? symbols_[i].z() - symbols_[i].beta() * market : unknown;
-        signed_resid_[i] = signs_[i] * resid_[i];
-    }
-    groups_.means(signed_resid_, group_mean_);
     if (known(market)) {
         market_.push(market);
         market_square_.push(market * market);
     }
+    residuals(market);
     const double market_5 = share_of(scaled_sum(market_, 5), std::sqrt(market_square_.value()));
     std::fill(values_.begin(), values_.end(), unknown);
-    for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t i = 0; i < symbols(); ++i) {
         if (!bars[i].observed()) continue;
         symbols_[i].take_cross(market, resid_[i], resid_[i] - signs_[i] * group_mean_[i]);
-        symbols_[i].write(market_5, values_.data() + i * stride);
+        symbols_[i].write(market_5, values_.data() + i * DailyFeature::count);
         sigma_[i] = symbols_[i].sigma();
     }
+    write_ranks();
+}
+
+void DailyCore::residuals(double market) {
+    for (std::size_t i = 0; i < symbols(); ++i) {
+        resid_[i] = known(scaled_[i]) ? symbols_[i].z() - symbols_[i].beta() * market : unknown;
+        signed_resid_[i] = signs_[i] * resid_[i];
+    }
+    groups_.means(signed_resid_, group_mean_);
+}
+
+void DailyCore::write_ranks() {
     const auto rank = [&](std::size_t of, std::size_t to) {
-        ranker_.rank(values_.data() + of, values_.data() + to, n, stride);
+        ranker_.rank(values_.data() + of, values_.data() + to, symbols(), DailyFeature::count);
     };
     rank(DailyFeature::d_ret_5, DailyFeature::d_rank_ret_5);
     rank(DailyFeature::d_ret_20, DailyFeature::d_rank_ret_20);

@@ -16,7 +16,8 @@ inline double clip(double x, double low, double high) {
 }
 
 // The default exponents need no power, only a square root.
-WORKBENCH_CLONES void gate_default(const double* peak, const double* valley, double g_min, double* gate, std::size_t n) {
+WORKBENCH_CLONES void gate_default(const double* peak, const double* valley, double g_min, double* gate,
+                                   std::size_t n) {
     for (std::size_t i = 0; i < n; ++i) {
         const double stay = 1.0 - clip(peak[i], 0.0, 1.0);
         const double rise = 0.5 + 0.5 * clip(valley[i], 0.0, 1.0);

@@ -1,5 +1,5 @@
-// With the duals lambda >= 0 of gross and mu of net, a positive z_i solves its own problem tilted by alpha = lambda + mu,
-// a negative one by -beta with beta = lambda - mu. At the optimum one of four cases holds, tried in this order:
+// With the duals lambda >= 0 of gross and mu of net, a positive z_i solves its own problem tilted by alpha = lambda +
+// mu, a negative one by -beta with beta = lambda - mu. At the optimum one of four cases holds, tried in this order:
 //   no sum binds          z = clip(prox)
 //   gross alone           alpha = beta = lambda, one root
 //   net alone             alpha = -beta = mu, one root
@@ -74,8 +74,8 @@ private:
         return scaled_sum([this](std::size_t i) { return std::abs(z_[i]); });
     }
 
-    // The duals at which the answer of name i, long or short by `direction`, has a kink: where it reaches `level`, the two
-    // ends of the flat part at the anchor.
+    // The duals at which the answer of name i, long or short by `direction`, has a kink: where it reaches `level`, the
+    // two ends of the flat part at the anchor.
     void add_level(std::size_t i, double level, double direction) {
         const double shift = level > p_.anchor[i] ? p_.kink[i] : level < p_.anchor[i] ? -p_.kink[i] : 0.0;
         breakpoints_.push_back(direction * (p_.point[i] - (level + shift)) / p_.scale[i]);

@@ -29,7 +29,8 @@ Exposure exposure(Input w, Input leverage, Chosen chosen) {
 
 class Projection {
 public:
-    Projection(Input w, const Limits& limits, std::span<const bool> frozen, LimitsWorkspace& workspace, Output projected)
+    Projection(Input w, const Limits& limits, std::span<const bool> frozen, LimitsWorkspace& workspace,
+               Output projected)
         : w_(w), limits_(limits), frozen_(frozen), work_(workspace), out_(projected), n_(w.size()) {}
 
     void run() {
@@ -48,9 +49,13 @@ private:
     double net_limit(double gross) const { return tightened(limits_.net, std::min(gross, limits_.gross), n_, 1.0); }
 
     // What a sum of exposures in floating point may differ from zero: a net limit of zero asks for no more.
-    double net_slack(double gross) const { return static_cast<double>(n_ + 2) * unit_roundoff * std::min(gross, limits_.gross); }
+    double net_slack(double gross) const {
+        return static_cast<double>(n_ + 2) * unit_roundoff * std::min(gross, limits_.gross);
+    }
 
-    bool cap_holds(std::size_t i, double weight) const { return std::abs(limits_.leverage[i] * weight) <= limits_.max_weight[i]; }
+    bool cap_holds(std::size_t i, double weight) const {
+        return std::abs(limits_.leverage[i] * weight) <= limits_.max_weight[i];
+    }
 
     bool holds(Input w) const {
         for (std::size_t i = 0; i < n_; ++i)
@@ -104,7 +109,8 @@ private:
 
     // The free names in the orientation of delta dollars: a short of a -3x fund is a long.
     void gather() {
-        for (auto* buffer : {&work_.point, &work_.scale, &work_.cap, &work_.zero, &work_.solution}) buffer->assign(n_, 0.0);
+        for (auto* buffer : {&work_.point, &work_.scale, &work_.cap, &work_.zero, &work_.solution})
+            buffer->assign(n_, 0.0);
         work_.names.reserve(n_);
         work_.names.clear();
         for (std::size_t i = 0; i < n_; ++i) {
@@ -174,7 +180,8 @@ double weight_cap(double max_weight, double leverage) {
     return cap;
 }
 
-void project_limits(Input w, const Limits& limits, std::span<const bool> frozen, LimitsWorkspace& workspace, Output projected) {
+void project_limits(Input w, const Limits& limits, std::span<const bool> frozen, LimitsWorkspace& workspace,
+                    Output projected) {
     Projection(w, limits, frozen, workspace, projected).run();
 }
 

@@ -15,7 +15,8 @@ WORKBENCH_CLONES void imbalance_range(const double* bid0, const double* ask0, co
         const double bid = (bid1[i] >= bid0[i] ? bid_size1[i] : 0.0) - (bid1[i] <= bid0[i] ? bid_size0[i] : 0.0);
         const double ask = (ask1[i] <= ask0[i] ? ask_size1[i] : 0.0) - (ask1[i] >= ask0[i] ? ask_size0[i] : 0.0);
         // A size that no comparison selects, and a NaN price, which selects nothing, must still give NaN.
-        const double all = (bid0[i] + ask0[i] + bid_size0[i] + ask_size0[i]) + (bid1[i] + ask1[i] + bid_size1[i] + ask_size1[i]);
+        const double all =
+            (bid0[i] + ask0[i] + bid_size0[i] + ask_size0[i]) + (bid1[i] + ask1[i] + bid_size1[i] + ask_size1[i]);
         out[i] = all != all ? std::numeric_limits<double>::quiet_NaN() : bid - ask;
     }
 }

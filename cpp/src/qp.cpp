@@ -51,7 +51,13 @@ struct Oriented {
 class Admm {
 public:
     explicit Admm(const Oriented& problem)
-        : p_(problem), zero_(VectorXd::Zero(p_.a.size())), kink_(zero_), z_(zero_), u_(zero_), x_(zero_), answer_(zero_) {}
+        : p_(problem),
+          zero_(VectorXd::Zero(p_.a.size())),
+          kink_(zero_),
+          z_(zero_),
+          u_(zero_),
+          x_(zero_),
+          answer_(zero_) {}
 
     VectorXd solve() {
         set_penalty(p_.curvature);
@@ -67,8 +73,8 @@ public:
             }
         }
         std::ostringstream message;
-        message << "qp_size did not converge: residual " << best_ << " above " << tolerance << " after " << max_iterations
-                << " iterations; the covariance may be close to singular: shrink it (ledoit_wolf)";
+        message << "qp_size did not converge: residual " << best_ << " above " << tolerance << " after "
+                << max_iterations << " iterations; the covariance may be close to singular: shrink it (ledoit_wolf)";
         throw std::runtime_error(message.str());
     }
 
@@ -81,8 +87,14 @@ private:
 
     VectorXd prox(const VectorXd& point, const VectorXd& kink) {
         VectorXd result(point.size());
-        binding_ = limited_prox({.point = view(point), .scale = view(p_.scale), .cap = view(p_.cap), .anchor = view(p_.held),
-                                 .kink = view(kink), .gross = p_.gross, .net_low = -p_.net, .net_high = p_.net},
+        binding_ = limited_prox({.point = view(point),
+                                 .scale = view(p_.scale),
+                                 .cap = view(p_.cap),
+                                 .anchor = view(p_.held),
+                                 .kink = view(kink),
+                                 .gross = p_.gross,
+                                 .net_low = -p_.net,
+                                 .net_high = p_.net},
                                 breakpoints_, {result.data(), static_cast<std::size_t>(result.size())});
         return result;
     }
@@ -137,7 +149,8 @@ private:
 
     // The sums that bind, as rows over all names: R w = r. With both binding, the longs and the shorts each have a sum.
     void binding_rows(MatrixXd& R, VectorXd& r) const {
-        const VectorXd longs = (z_.array() > 0.0).select(p_.scale, 0.0), shorts = (z_.array() < 0.0).select(p_.scale, 0.0);
+        const VectorXd longs = (z_.array() > 0.0).select(p_.scale, 0.0),
+                       shorts = (z_.array() < 0.0).select(p_.scale, 0.0);
         const Index count = Index{binding_.gross} + Index{binding_.net};
         R.resize(count, z_.size());
         r.resize(count);
@@ -202,7 +215,8 @@ private:
 void check_semidefinite(const Oriented& p) {
     const MatrixXd nudged = p.H + 1e-9 * p.curvature * MatrixXd::Identity(p.H.rows(), p.H.cols());
     if (!(p.curvature > 0.0) || Eigen::LLT<MatrixXd>(nudged).info() != Eigen::Success)
-        throw std::invalid_argument("cov must be symmetric positive semidefinite and not zero; shrink it (ledoit_wolf)");
+        throw std::invalid_argument(
+            "cov must be symmetric positive semidefinite and not zero; shrink it (ledoit_wolf)");
 }
 
 }  // namespace

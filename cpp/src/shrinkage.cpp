@@ -11,14 +11,16 @@
 namespace workbench {
 namespace {
 
-// X'X / T in tiles of 48 rows, each one product of Eigen's: whole tiles per thread, so the bits don't depend on threads.
+// X'X / T in tiles of 48 rows, each one product of Eigen's: whole tiles per thread, so the bits don't depend on
+// threads.
 RowMajor second_moment(const Eigen::MatrixXd& x) {
     const Eigen::Index rows = x.rows(), columns = x.cols();
     RowMajor moment(columns, columns);
     const double item_ns = 0.1 * static_cast<double>(rows) * static_cast<double>(columns);
     parallel_blocks(static_cast<std::size_t>(columns), 48, item_ns, [&](std::size_t begin, std::size_t end) {
         const auto first = static_cast<Eigen::Index>(begin), last = static_cast<Eigen::Index>(end);
-        moment.block(first, 0, last - first, last).noalias() = x.middleCols(first, last - first).transpose() * x.leftCols(last);
+        moment.block(first, 0, last - first, last).noalias() =
+            x.middleCols(first, last - first).transpose() * x.leftCols(last);
     });
     moment /= static_cast<double>(rows);
     for (Eigen::Index i = 0; i < columns; ++i)

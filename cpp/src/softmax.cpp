@@ -72,10 +72,11 @@ std::size_t horizon_softmax(Matrix alpha, Matrix vol, double beta, std::vector<d
     // Per block its own totals and batch, the totals added up in block order: the bits don't depend on the threads.
     const std::size_t stride = (1 + batch_rows) * horizons;
     workspace.resize(blocks * stride);
-    parallel_blocks(alpha.rows, block_rows, 3.0 * static_cast<double>(horizons), [&](std::size_t begin, std::size_t end) {
-        double* total = workspace.data() + begin / block_rows * stride;
-        mix_rows(alpha, vol, beta, begin, end, total + horizons, total, mixed);
-    });
+    parallel_blocks(alpha.rows, block_rows, 3.0 * static_cast<double>(horizons),
+                    [&](std::size_t begin, std::size_t end) {
+                        double* total = workspace.data() + begin / block_rows * stride;
+                        mix_rows(alpha, vol, beta, begin, end, total + horizons, total, mixed);
+                    });
     double* total = workspace.data();
     for (std::size_t b = 1; b < blocks; ++b)
         for (std::size_t h = 0; h < horizons; ++h) total[h] += workspace[b * stride + h];

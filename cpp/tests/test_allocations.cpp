@@ -64,7 +64,9 @@ TEST_CASE("hot kernels allocate nothing") {
     CHECK(second_call([&] { barrier_gate_batch(p, p, {0.2, 1.3, 0.7}, out); }) == 0);
     CHECK(second_call([&] { ofi_batch({p, p, p, p}, {x, x, p, p}, out); }) == 0);
     CHECK(second_call([&] { project_simplex(x, workspace, out); }) == 0);
-    CHECK(second_call([&] { horizon_softmax({panel.data(), n, horizons}, {vol.data(), n, horizons}, 1.0, workspace, out); }) == 0);
+    CHECK(second_call([&] {
+              horizon_softmax({panel.data(), n, horizons}, {vol.data(), n, horizons}, 1.0, workspace, out);
+          }) == 0);
     CHECK(second_call([&] { ewma_vol({panel.data(), horizons, n}, 0.1, workspace, {many.data(), horizons, n}); }) == 0);
     CHECK(second_call([&] { project_limits(x, {cap, 0.5, 0.05, leverage}, {}, limits, out); }) == 0);
     CHECK(second_call([&] { risk_parity_ridge(x, {matrix.data(), n, n}, 1.0, ridge, out); }) == 0);

@@ -84,7 +84,8 @@ TEST_CASE("ledoit_wolf by its definition") {
         for (std::size_t i = 0; i < columns; ++i) {
             for (std::size_t j = 0; j < columns; ++j) {
                 d2 += std::pow(S[i * columns + j] - (i == j ? mean : 0.0), 2);
-                for (std::size_t t = 0; t < rows; ++t) b2 += std::pow(at(t, i) * at(t, j) - S[i * columns + j], 2) / (rows * rows);
+                for (std::size_t t = 0; t < rows; ++t)
+                    b2 += std::pow(at(t, i) * at(t, j) - S[i * columns + j], 2) / (rows * rows);
             }
         }
         const double expected = columns == 1 ? 0.0 : std::min(1.0, b2 / d2);
@@ -104,7 +105,8 @@ TEST_CASE("risk_parity_ridge solves its equation") {
         Numbers sigma(n * n, 0.0), y(n);
         for (std::size_t i = 0; i < n; ++i)
             for (std::size_t j = 0; j < n; ++j)
-                for (std::size_t t = 0; t < 2 * n; ++t) sigma[i * n + j] += x[t * n + i] * x[t * n + j] / static_cast<double>(2 * n);
+                for (std::size_t t = 0; t < 2 * n; ++t)
+                    sigma[i * n + j] += x[t * n + i] * x[t * n + j] / static_cast<double>(2 * n);
         RidgeWorkspace workspace;
         risk_parity_ridge(z, {sigma.data(), n, n}, 0.7, workspace, y);
         for (std::size_t i = 0; i < n; ++i) {
@@ -127,7 +129,8 @@ TEST_CASE("horizon_softmax in long double") {
     const std::size_t rows = 300, horizons = 9;
     const Numbers alpha = random.normals(rows * horizons), vol = random.uniforms(rows * horizons, 0.0, 2.0);
     Numbers mixed(rows), workspace, total(horizons, 0.0);
-    const std::size_t best = horizon_softmax({alpha.data(), rows, horizons}, {vol.data(), rows, horizons}, 2.0, workspace, mixed);
+    const std::size_t best =
+        horizon_softmax({alpha.data(), rows, horizons}, {vol.data(), rows, horizons}, 2.0, workspace, mixed);
     for (std::size_t i = 0; i < rows; ++i) {
         std::vector<long double> weight(horizons);
         long double top = -std::numeric_limits<long double>::infinity(), sum = 0.0L, mix = 0.0L;

@@ -25,7 +25,8 @@ struct Case {
 };
 
 Case random_case(test::Random& random, std::size_t n) {
-    Case c{random.normals(n, 0.5), random.uniforms(n, 0.0, 0.6), Numbers(n, 1.0), random.uniform(0.0, 1.5), random.uniform(0.0, 0.8)};
+    Case c{random.normals(n, 0.5), random.uniforms(n, 0.0, 0.6), Numbers(n, 1.0), random.uniform(0.0, 1.5),
+           random.uniform(0.0, 0.8)};
     for (double& l : c.leverage) l = random.chance(0.3) ? (random.chance(0.5) ? 3.0 : -2.0) : 1.0;
     if (random.chance(0.2)) c.net = 0.0;
     return c;
@@ -141,7 +142,8 @@ TEST_CASE("limited_prox: no nearby admissible point is better") {
         REQUIRE(holds(c, z, 1e-13));
         const auto objective = [&](const Numbers& x) {
             double sum = 0.0;
-            for (std::size_t i = 0; i < n; ++i) sum += 0.5 * std::pow(x[i] - c.w[i], 2) + kink[i] * std::abs(x[i] - anchor[i]);
+            for (std::size_t i = 0; i < n; ++i)
+                sum += 0.5 * std::pow(x[i] - c.w[i], 2) + kink[i] * std::abs(x[i] - anchor[i]);
             return sum;
         };
         for (int k = 0; k < 60; ++k) {
@@ -158,10 +160,12 @@ TEST_CASE("qp_size: no admissible point is better") {
     for (int trial = 0; trial < 200; ++trial) {
         const std::size_t n = 1 + random.index(5);
         const Case c = random_case(random, n);
-        const Numbers alpha = random.normals(n), held = random.normals(n, 0.1), cost = random.uniforms(n, 0.0, 0.3), f = random.normals(n);
+        const Numbers alpha = random.normals(n), held = random.normals(n, 0.1), cost = random.uniforms(n, 0.0, 0.3),
+                      f = random.normals(n);
         Numbers covariance(n * n), w(n);
         for (std::size_t i = 0; i < n; ++i)
-            for (std::size_t j = 0; j < n; ++j) covariance[i * n + j] = f[i] * f[j] + (i == j ? random.uniform(0.1, 1.0) : 0.0);
+            for (std::size_t j = 0; j < n; ++j)
+                covariance[i * n + j] = f[i] * f[j] + (i == j ? random.uniform(0.1, 1.0) : 0.0);
         qp_size({alpha, {covariance.data(), n, n}, held, cost, 2.0}, c.limits(), w);
         REQUIRE(holds(c, w, 1e-15));
         const auto objective = [&](const Numbers& x) {

@@ -14,8 +14,8 @@ from workbench.core.digest import digest
 from workbench.core.errors import DataError, LookAheadError, ProvenanceError
 from workbench.core.horizon import DAY_HORIZONS, HORIZONS, horizon
 from workbench.core.types import Book, Carry, ModelKey, OofForecasts
-from workbench.core.universe import Instrument, Universe
 from workbench.core.units import NS_PER_DAY
+from workbench.core.universe import Instrument, Universe
 
 
 def oof(rows: int = 4, **changes) -> OofForecasts:

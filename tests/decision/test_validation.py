@@ -85,6 +85,8 @@ def test_a_jump_from_the_books_mark_freezes() -> None:
     _, breaches = check(s=jumped, book=book)
     assert rules(breaches) == [("max_price_move", "S00", "freeze")]
     assert breaches[0].value == pytest.approx(0.5)
+    unmarked = replace(book, positions=np.zeros(N))
+    assert check(s=jumped, book=unmarked)[1] == ()
 
 
 def test_participation_cuts_the_step() -> None:

@@ -53,14 +53,14 @@ def holed(market):
 
 @pytest.fixture(scope="session")
 def real_bars():
-    """15 of the real symbols, four months of them; skipped where the shared data is absent."""
+    """17 of the real symbols, four months of them; skipped where the shared data is absent."""
     shared = os.environ.get("WORKBENCH_SHARED_DATA") or Path(__file__).parents[3] / "shared" / "data"
     folder = Path(shared) / "us_equity_5min"
     if not folder.is_dir():
         pytest.skip(
             f"REAL DATA ABSENT: no folder {folder.name} under WORKBENCH_SHARED_DATA; this test proves nothing here"
         )
-    names = ["AAPL", "AMZN", "BA", "BAC", "C", "COIN", "CRM", "GE", "GS", "INTC", "KWEB", "MARA", "MSFT", "SPY", "XOM"]
+    names = "AAPL AMZN BA BAC C COIN CRM GE GS INTC KWEB MARA MSFT SPXL SPY UPRO XOM".split()  # noqa: SIM905
     frame = pd.concat([pd.read_parquet(f, filters=[("symbol", "in", names)]) for f in sorted(folder.iterdir())[1:6]])
     ts = frame.ts.astype("datetime64[ns, UTC]").astype("int64").to_numpy()
     grid = sessions_between("2025-05-12", "2025-08-29").grid(5)

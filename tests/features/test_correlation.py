@@ -88,8 +88,7 @@ def test_the_history_carries_a_proper_correlation_per_session(market):
 
 
 def test_real_leveraged_twins_are_found(real_bars):
-    """GS and BAC are no twins; a symbol beside its own copy is one."""
-    bars = real_bars.select(("GS", "BAC", "SPY"))
+    bars = real_bars.select(("GS", "BAC", "SPXL", "SPY", "UPRO"))
     history = build_history(bars, None, Universe.of(bars.symbols))
-    assert history.eligible.all()
+    assert history.eligible[-1].tolist() == [True, True, False, True, False]
     assert 0.3 < history.correlation[-1][0, 1] < 0.95

@@ -222,7 +222,7 @@ def test_bad_input_is_named(market, without_quotes):
         engine.advance(bars.rows(9, 12))
     close = np.array(bars.close)
     close[20, 3] = 0.0
-    with pytest.raises(DataError, match=rf"{bars.symbols[3]} at .*close 0 is no bar"):
+    with pytest.raises(DataError, match=rf"{bars.symbols[3]} at .*close 0, volume .* is no bar"):
         engine.advance(replace(bars, close=close).rows(10, 30))
     with pytest.raises(DataError, match="no bars for"):
         engine.advance(bars.select(bars.symbols[:3]).rows(10, 11))

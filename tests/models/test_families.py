@@ -151,7 +151,7 @@ def test_bad_arguments_are_named(family: Family, problem, quick):
     data = problem(family, 600)
     with pytest.raises(ValueError, match=rf"{family.name}: y has shape \(599,\)"):
         family.fit(data.x, data.y[1:], seed=0, budget=quick)
-    with pytest.raises(ValueError, match="weights must be finite and >= 0; row 4 is -1.0"):
+    with pytest.raises(ValueError, match=r"weights must be finite and >= 0; row 4 is -1\.0"):
         family.fit(data.x, data.y, np.where(np.arange(600) == 4, -1.0, 1.0), seed=0, budget=quick)
     with pytest.raises(ValueError, match=r"takes a WindowView|takes a \(R, F\) array"):
         family.fit(np.zeros((600, 3)) if family.sequential else problem(FAMILIES["LSTM"], 600).x, data.y, seed=0)

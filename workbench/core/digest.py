@@ -56,7 +56,7 @@ def _feed(h: Any, part: Any) -> None:
 
 
 def _as_json(part: Sequence[Any]) -> str | None:
-    """Nested sequences of plain values at C speed (lists of symbols are hashed on every bar); None for anything else."""
+    """Nested sequences of plain values at C speed (symbols are hashed on every bar); None for anything else."""
     try:
         return json.dumps(part)
     except TypeError:

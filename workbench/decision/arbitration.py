@@ -121,7 +121,7 @@ class CostArbitrator:
         share = np.where(np.maximum(before, after) > 0, 1.0 - self.settings.winner_share, 0.0)
         weights = np.zeros_like(score)
         weights[best, columns] = np.where(sign != 0, 1.0 - share, 0.0)
-        weights[np.clip(beside, 0, N_HORIZONS - 1), columns] += share
+        weights[np.minimum(np.maximum(beside, 0), N_HORIZONS - 1), columns] += share
         return weights
 
     def _softmax(self, score: FloatArray) -> FloatArray:
@@ -167,7 +167,7 @@ def _day_part(mix: _Mix) -> FloatArray:
     """(N,) share of the mixed gross rate that comes from day horizons, in [0, 1]."""
     share = np.zeros_like(mix.gross)
     np.divide(mix.day, mix.gross, out=share, where=mix.gross != 0)
-    return np.clip(share, 0.0, 1.0)
+    return np.minimum(np.maximum(share, 0.0), 1.0)
 
 
 def _day_share(mix: _Mix, state: IntArray, position: _Position) -> FloatArray:

@@ -158,7 +158,7 @@ def _move(price: FloatArray, reference: FloatArray) -> FloatArray:
 
 
 def _since_mark(s: Snapshot, book: Book) -> FloatArray:
-    """(N,) price against the price at which the book marks the position, less 1; 0 for what is not held."""
+    """(N,) price against the price at which the book marks the position, less 1; 0 where it has no mark."""
     with np.errstate(divide="ignore", invalid="ignore"):
         mark = book.weights * book.nav / book.positions
-        return np.where(mark > 0, s.price / mark - 1.0, 0.0)
+        return np.where((mark > 0) & (mark < np.inf), s.price / mark - 1.0, 0.0)

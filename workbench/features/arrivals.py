@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from workbench.core.bars import QUOTE_FIELDS, TRADE_FIELDS, Bars
@@ -57,5 +59,6 @@ class Arrivals:
         count = int(sessions.close_ns[at] - sessions.open_ns[at]) // step
         row = {name: x for name, x in self._row.items() if self._has_quotes or name in TRADE_FIELDS}
         self._clear()
-        one = [np.array([x]) for x in (ts, int(sessions.date[at]), number, count)]
-        return Bars(self._symbols, BAR_MINUTES, *one, **row, data_origin="live")
+        grid = {"ts": ts, "session": sessions.date[at], "bar_of_session": number, "bars_in_session": count}
+        fields: dict[str, Any] = {**{name: np.array([x]) for name, x in grid.items()}, **row}
+        return Bars(self._symbols, BAR_MINUTES, **fields, data_origin="live")

@@ -13,7 +13,7 @@ DailyCore = kernels.DailyCore
 
 def signs_of(universe: Universe) -> list[float]:
     """Sign of each symbol's leverage."""
-    return np.sign(universe.leverage).tolist()
+    return [float(x) for x in np.sign(universe.leverage)]
 
 
 def groups_of(universe: Universe) -> list[int]:

@@ -208,8 +208,13 @@ class FeatureEngine:
         )  # fmt: skip
 
     def _keep_tail(self, part: FeatureHistory) -> None:
-        joined = part if self._tail is None else FeatureHistory.concat((self._tail, part))
-        self._tail = joined.rows(max(len(joined) - self.settings.window, 0), len(joined))
+        """Keep the last `window` bars for `snapshot`."""
+        length = self.settings.window
+        part = part.rows(max(len(part) - length, 0), len(part))
+        if self._tail is not None and len(part) < length:
+            before = self._tail.rows(max(len(self._tail) + len(part) - length, 0), len(self._tail))
+            part = FeatureHistory.concat((before, part))
+        self._tail = part
 
 
 def build_history(
@@ -236,13 +241,15 @@ def build_history(
 
 
 def _refuse_impossible(bars: Bars) -> None:
-    """DataError that names the first bar with a price that is not a number > 0, or with its high below its low."""
-    bad = bars.high < bars.low
+    """DataError that names the first bar with a price <= 0, a volume < 0, an infinity, or its high below its low."""
+    bad = (bars.high < bars.low) | (bars.volume < 0)
+    for name in TRADE_FIELDS:
+        bad |= np.isinf(getattr(bars, name))
     for name in PRICE_FIELDS:
-        bad |= (getattr(bars, name) <= 0) | np.isinf(getattr(bars, name))
+        bad |= getattr(bars, name) <= 0
     if bad.any():
         t, i = (int(x[0]) for x in np.nonzero(bad))
-        prices = ", ".join(f"{name} {getattr(bars, name)[t, i]:g}" for name in PRICE_FIELDS)
+        prices = ", ".join(f"{name} {getattr(bars, name)[t, i]:g}" for name in TRADE_FIELDS)
         raise DataError(
             f"{bars.symbols[i]} at {iso_time(bars.ts[t])}: {prices} is no bar; check the data's quality first"
         )

@@ -54,9 +54,12 @@ class Graph:
         )
         return self.add("Clip", z, self.constant(-standardiser.clip), self.constant(standardiser.clip))
 
-    def affine(self, x: str, weight: Any, bias: Any) -> str:
-        """x @ weight + bias."""
-        return self.add("Add", self.add("MatMul", x, self.constant(weight)), self.constant(bias))
+    def affine(self, x: str, weight: Any, bias: Any, *, half: bool = False) -> str:
+        """x @ weight + bias; `half` stores a weight that is exact in float16 in half of the space."""
+        w = self.constant(weight, np.float16 if half else np.float32)
+        if half:
+            w = self.add("Cast", w, to=1)  # 1: float32
+        return self.add("Add", self.add("MatMul", x, w), self.constant(bias))
 
     def finish(self, column: str) -> bytes:
         """The model file, its output being `column` (R, 1) as a vector."""

@@ -143,6 +143,15 @@ def _score(network: Any, late: Sample, predict_late: Callable[[Any], FloatArray]
     return -log_loss(0.5 * (1 + np.tanh(0.5 * out)), late.y, late.weight)
 
 
+def round_hidden(network: Any) -> None:
+    """Round every weight matrix but the head's to float16 (half the file, 3 digits: far below their noise)."""
+    head = _last_linear(network)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Linear) and module is not head:
+                module.weight.copy_(module.weight.half())
+
+
 def _last_linear(network: Any) -> nn.Linear:
     return [m for m in network.modules() if isinstance(m, nn.Linear)][-1]
 

@@ -93,7 +93,8 @@ def session_marker(bar_of_session: IntArray, length: int) -> Float32Array:
     [[0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
     """
     position = length - 1 - np.asarray(bar_of_session, np.int64)
-    return (np.arange(length)[None, :] == position[:, None]).astype(np.float32)
+    marker: Float32Array = (np.arange(length)[None, :] == position[:, None]).astype(np.float32)
+    return marker
 
 
 def with_marker(window: FloatArray, bar_of_session: int) -> Float32Array:

@@ -10,8 +10,8 @@ from typing import Any
 from workbench.config import Settings
 from workbench.core.bars import Bars
 from workbench.core.errors import DataError
-from workbench.core.universe import Universe
 from workbench.core.units import BAR_MINUTES, SESSION_MINUTES
+from workbench.core.universe import Universe
 from workbench.data.store import Store
 from workbench.features.engine import build_history
 from workbench.features.history import FeatureHistory

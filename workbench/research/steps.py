@@ -6,6 +6,7 @@ interrupted, and returns its outcome as plain data (what ``--json`` prints).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -83,14 +84,19 @@ def _simulate(job: Job, settings: MarketSettings) -> Outcome:
 
 
 def import_data(
-    job: Job, path: Path, universe: Path | None, columns: Mapping[str, str], timezone: str | None, stamp: str | None
+    job: Job,
+    path: Path,
+    universe: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    timezone: str | None = None,
+    stamp: str | None = None,
+    interval: int | None = None,
+    accept: tuple[str, ...] = (),
 ) -> Outcome:
-    """Fill the store with the user's bars; an import of the same files changes nothing."""
+    """Fill the store with the user's bars (see :func:`import_bars`); importing the same files again changes nothing."""
     _refuse_other_origin(job, simulated=False)
     with progress("import") as note:
-        told = import_bars(
-            path, job.ws.store_dir, columns, timezone=timezone, universe=universe, stamp=stamp, progress=note
-        )
+        told = import_bars(path, job.ws.store_dir, columns, interval, timezone, universe, stamp, accept, progress=note)
     outcome = {
         "origin": told.data_origin,
         "quarantined": dict(told.reasons),
@@ -292,7 +298,5 @@ def _report(job: Job) -> Outcome:
         findings = find(inputs)
         render_report(inputs, job.ws.report_path, findings)
         summary = report_summary(inputs, findings)
-    import json
-
     write_atomically(job.ws.root / "summary.json", json.dumps(summary, indent=1, sort_keys=True))
     return {"verdict": summary["verdict"], "report": str(job.ws.report_path)}

@@ -16,23 +16,27 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from scipy.special import expit, logit
 
 from workbench import kernels
 from workbench.core.arrays import FloatArray, IntArray
 from workbench.core.errors import ProvenanceError
 from workbench.core.horizon import N_HORIZONS, horizon
 from workbench.core.types import OofForecasts
-from workbench.stats.calibration import MIN_ROWS, CalibrationMap, choose_with_evidence, constant, platt
+from workbench.stats.calibration import EDGE, MIN_ROWS, CalibrationMap, choose_with_evidence, platt
 
 SIDES = ("peak", "valley")
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One barrier of one horizon: the `first` maps and pool `weights` of the B classifiers, the calibration `map` of the
-    pool, its Brier `skill` over the base rate on later days and the standard error `se`."""
+    """One barrier of one horizon.
 
-    first: tuple[CalibrationMap, ...]
+    `first` (slope, intercept) of the logit and pool `weights` of each of the B classifiers; the calibration `map` of
+    the pool, its Brier `skill` over the base rate on later days and that skill's standard error `se`.
+    """
+
+    first: tuple[tuple[float, float], ...]
     weights: tuple[float, ...]
     map: CalibrationMap
     skill: float
@@ -45,14 +49,14 @@ class Side:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; NaN becomes None."""
         skill, se = (v if v == v else None for v in (self.skill, self.se))
-        first = [m.to_dict() for m in self.first]
+        first = [list(pair) for pair in self.first]
         return {"first": first, "weights": list(self.weights), "map": self.map.to_dict(), "skill": skill, "se": se}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Side:
         """The inverse of `to_dict`."""
         skill, se = (float("nan") if data[k] is None else float(data[k]) for k in ("skill", "se"))
-        first = tuple(CalibrationMap.from_dict(m) for m in data["first"])
+        first = tuple((float(a), float(c)) for a, c in data["first"])
         return cls(first, tuple(map(float, data["weights"])), CalibrationMap.from_dict(data["map"]), skill, se)
 
 
@@ -150,14 +154,19 @@ def simplex_brier(p: FloatArray, y: FloatArray, steps: int = 500) -> FloatArray:
     return w
 
 
-def _each(maps: tuple[CalibrationMap, ...], raw: FloatArray) -> FloatArray:
-    """(B, N) every classifier through its own map."""
-    return np.stack([m(p) for m, p in zip(maps, raw, strict=True)])
+def _each(first: tuple[tuple[float, float], ...], raw: FloatArray) -> FloatArray:
+    """(B, N) every classifier through its own Platt map; NaN stays NaN."""
+    slope, intercept = np.array(first).T[:, :, None]
+    return np.asarray(expit(slope * logit(np.clip(raw, EDGE, 1 - EDGE)) + intercept))
 
 
-def _first(p: FloatArray, y: FloatArray) -> CalibrationMap:
+def _first(p: FloatArray, y: FloatArray) -> tuple[float, float]:
+    """Platt's (slope, intercept) of one classifier; with few rows it is taken at its word."""
     known = np.isfinite(p)
-    return platt(p[known], y[known]) if known.sum() >= MIN_ROWS else constant(p[known], y[known])
+    if known.sum() < MIN_ROWS:
+        return 1.0, 0.0
+    slope, intercept = platt(p[known], y[known]).values
+    return slope, intercept
 
 
 def _fit_side(raw: FloatArray, outcome: FloatArray, session: IntArray) -> Side | None:
@@ -173,5 +182,7 @@ def _fit_side(raw: FloatArray, outcome: FloatArray, session: IntArray) -> Side |
     weights = simplex_brier(np.where(there, p, mean[:, None]), y)
     pooled = pool(p.T, weights)
     known = np.isfinite(pooled)
+    if not known.any():
+        return None
     chosen = choose_with_evidence(pooled[known], y[known], session[rows][known])
     return Side(first, tuple(map(float, weights)), chosen.map, chosen.skill, chosen.se)

@@ -8,7 +8,7 @@ target is filled at once. The replay stands in for the full backtest of those ro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,9 @@ from workbench.decision.pipeline import Predictor, Stages, decide, reference_z
 from workbench.decision.sizing import PositionSizer
 from workbench.decision.validation import PositionValidator
 from workbench.models.recorded import RecordedForecasts
+from workbench.stats.splits import Segment
 from workbench.stats.stack import BarrierStack
-from workbench.training.walkforward import Trained
+from workbench.training.walkforward import Plan
 
 if TYPE_CHECKING:
     from workbench.features.history import FeatureHistory
@@ -71,12 +72,18 @@ class FittedStages:
 
 @dataclass(frozen=True, slots=True)
 class Tranche:
-    """Stages that decide from `first_session` to `last_session` (days since 1970, both included)."""
+    """Stages that decide from `first_session` to `last_session` (days since 1970, both included).
+
+    `segment` is the number of the walk-forward segment, `stack` the barrier stack behind the stages' predictor,
+    `fitted_until` the last moment (ns) that anything inside knows of.
+    """
 
     first_session: int
     last_session: int
     stages: Stages
     fitted_until: int
+    segment: int
+    stack: BarrierStack
 
 
 def fit_stages(
@@ -121,32 +128,37 @@ def fit_stages(
 
 
 def schedule(
-    trained: Trained, settings: Settings, history: FeatureHistory, cost_model: CostSource
+    plan: Plan, oofs: Mapping[str, OofForecasts], settings: Settings, history: FeatureHistory, cost_model: CostSource
 ) -> tuple[Tranche, ...]:
-    """Segments 2..K, each decided by stages that know only what had matured before it.
+    """Segments 2..K of `plan`, each decided by stages that know only what had matured before it.
 
-    Segment 1 cannot be traded: nothing out of fold came before it. A segment before which nothing has matured is left
-    out.
+    Segment 1 cannot be traded: nothing out of fold came before it. A segment before which nothing has matured, or in
+    which nothing was forecast, is left out.
     """
-    return tuple(_tranches(trained, settings, history, cost_model))
+    made = (_tranche(segment, plan, oofs, settings, history, cost_model) for segment in plan.intraday[1:])
+    return tuple(tranche for tranche in made if tranche is not None)
 
 
-def _tranches(
-    trained: Trained, settings: Settings, history: FeatureHistory, cost_model: CostSource
-) -> Iterable[Tranche]:
-    day_cutoff = {s.number: s.cutoff_ns for s in trained.plan.day}
-    for segment in trained.plan.intraday[1:]:
-        as_of = min(segment.cutoff_ns, day_cutoff.get(segment.number, segment.cutoff_ns))
-        asked = {label: oof.take(segment.holds(oof.session)) for label, oof in trained.oofs.items()}
-        asked = {label: oof for label, oof in asked.items() if len(oof)}
-        if not asked:
-            continue
-        try:
-            fitted = fit_stages(trained.oofs, as_of, settings, cost_model, history, _player(asked))
-        except InsufficientDataError:
-            continue
-        models = max(int(oof.fitted_until.max()) for oof in asked.values())
-        yield Tranche(segment.first, segment.last, fitted.stages, max(fitted.fitted_until, models))
+def _tranche(
+    segment: Segment,
+    plan: Plan,
+    oofs: Mapping[str, OofForecasts],
+    settings: Settings,
+    history: FeatureHistory,
+    cost_model: CostSource,
+) -> Tranche | None:
+    as_of = min(s.cutoff_ns for s in (*plan.intraday, *plan.day) if s.number == segment.number)
+    asked = {label: oof.take(segment.holds(oof.session)) for label, oof in oofs.items()}
+    asked = {label: oof for label, oof in asked.items() if len(oof)}
+    if not asked:
+        return None
+    try:
+        fitted = fit_stages(oofs, as_of, settings, cost_model, history, _player(asked))
+    except InsufficientDataError:
+        return None
+    models = max(int(oof.fitted_until.max()) for oof in asked.values())
+    until = max(fitted.fitted_until, models)
+    return Tranche(segment.first, segment.last, fitted.stages, until, segment.number, fitted.stack)
 
 
 def _player(asked: Mapping[str, OofForecasts]) -> Callable[[BarrierStack], Predictor]:

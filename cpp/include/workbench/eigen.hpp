@@ -8,8 +8,8 @@ namespace workbench {
 
 using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-/// Expressions to assign from. Always copy into Eigen's own aligned memory: on a caller's array the order of Eigen's sums,
-/// and so the last bit, would follow the address.
+/// Expressions to assign from. Always copy into Eigen's own aligned memory: on a caller's array the order of Eigen's
+/// sums, and so the last bit, would follow the address.
 inline auto copied(Input x) { return Eigen::Map<const Eigen::VectorXd>(x.data(), static_cast<Eigen::Index>(x.size())); }
 inline auto copied(Matrix x) {
     return Eigen::Map<const RowMajor>(x.data, static_cast<Eigen::Index>(x.rows), static_cast<Eigen::Index>(x.cols));

@@ -49,6 +49,9 @@ class DailyCore {
     const std::vector<double>& sigma() const { return sigma_; }
 
   private:
+    void residuals(double market);
+    void write_ranks();
+
     std::vector<double> signs_;
     std::vector<DailySymbol> symbols_;
     Groups groups_;

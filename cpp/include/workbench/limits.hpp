@@ -26,10 +26,11 @@ struct LimitsWorkspace {
 /// At the end the limits hold for sums in float64 taken in any order (net: up to N roundings of the gross where the net
 /// limit itself is smaller than that); a point that already holds them so is returned as it is.
 /// project(-w) == -project(w) bit for bit.
-void project_limits(Input w, const Limits& limits, std::span<const bool> frozen, LimitsWorkspace& workspace, Output projected);
+void project_limits(Input w, const Limits& limits, std::span<const bool> frozen, LimitsWorkspace& workspace,
+                    Output projected);
 
-/// `limit` less the rounding of a sum of n terms whose sizes add up to `size`, in any order, `roundings` times over: what
-/// keeps the tightened limit keeps the limit, whoever adds up.
+/// `limit` less the rounding of a sum of n terms whose sizes add up to `size`, in any order, `roundings` times over:
+/// what keeps the tightened limit keeps the limit, whoever adds up.
 double tightened(double limit, double size, std::size_t n, double roundings);
 
 /// The largest |weight| with |leverage * weight| <= max_weight in float64.

@@ -1,14 +1,15 @@
 #pragma once
-// The exact root of a nonincreasing, continuous, piecewise linear function, by bisection on its breakpoints: the kernels
-// of projection are all of this kind, and no tolerance or starting point enters.
+// The exact root of a nonincreasing, continuous, piecewise linear function, by bisection on its breakpoints: the
+// kernels of projection are all of this kind, and no tolerance or starting point enters.
 #include <algorithm>
 #include <limits>
 #include <span>
 
 namespace workbench {
 
-/// theta with f(theta) = target. `breakpoints` (at least one, reordered) must contain every kink of f, and the root must
-/// lie between the least and the greatest of them; a target out of reach gives the nearest end. About 2 log2(n) calls of f.
+/// theta with f(theta) = target. `breakpoints` (at least one, reordered) must contain every kink of f, and the root
+/// must lie between the least and the greatest of them; a target out of reach gives the nearest end. About 2 log2(n)
+/// calls of f.
 template <class Function>
 double monotone_root(std::span<double> breakpoints, double target, Function f) {
     constexpr double infinity = std::numeric_limits<double>::infinity();

@@ -1,6 +1,6 @@
 #pragma once
-// Threads only where they pay. A busy neighbour turns a woken thread into milliseconds, so work below about 0.3 ms stays
-// serial. Blocks are cut by size, never by thread count: whoever runs a block, it computes the same bits.
+// Threads only where they pay. A busy neighbour turns a woken thread into milliseconds, so work below about 0.3 ms
+// stays serial. Blocks are cut by size, never by thread count: whoever runs a block, it computes the same bits.
 #include <algorithm>
 #include <cstddef>
 
@@ -22,7 +22,8 @@ inline int threads_for([[maybe_unused]] double work_ns) {
 #endif
 }
 
-/// body(begin, end) over [0, count) in blocks of `block` items, each item taking about `item_ns`. `body` must not throw.
+/// body(begin, end) over [0, count) in blocks of `block` items, each item taking about `item_ns`. `body` must not
+/// throw.
 template <class Body>
 void parallel_blocks(std::size_t count, std::size_t block, double item_ns, Body body) {
     [[maybe_unused]] const int threads = threads_for(static_cast<double>(count) * item_ns);

@@ -10,8 +10,8 @@ namespace workbench {
 double ledoit_wolf(Matrix returns, MatrixOutput covariance);
 
 /// The same of returns scaled to unit mean square per symbol, so that the target is the identity and no symbol counts
-/// more for being volatile: a correlation, (N, N), exactly symmetric, with ones on the diagonal. A symbol whose returns are
-/// all zero throws std::invalid_argument naming its column.
+/// more for being volatile: a correlation, (N, N), exactly symmetric, with ones on the diagonal. A symbol whose returns
+/// are all zero throws std::invalid_argument naming its column.
 double ledoit_wolf_correlation(Matrix returns, MatrixOutput correlation);
 
 }  // namespace workbench

@@ -38,7 +38,8 @@ class FTRLProximal:
         w = 0 if |q| <= L1 else -(q - sign(q) * L1) / ((beta + sqrt(n')) / alpha + L2)
 
     The result is the average of w over the last pass (Polyak and Juditsky 1992), which removes the noise of the
-    last batches. (L1, L2) and a common scale are chosen on later rows, then all rows are used. NaN is imputed by the mean.
+    last batches. (L1, L2) and a common scale are chosen on later rows, then all rows are used. NaN is imputed by the
+    mean.
     Source: McMahan et al. 2013, KDD; batches instead of single rows, so that a fit takes a fraction of a second.
     """
 

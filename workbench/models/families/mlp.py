@@ -25,13 +25,13 @@ class MLP:
     the mean: weighted squared error for returns, log loss through a sigmoid for barriers; AdamW, dropout 0.3, the
     head starting at 0. Twice per epoch it looks at the last 20 % of the rows (after a purged gap) and keeps the
     weights with the best correlation about zero (returns) or log loss (barriers); if none beats the constant, it is
-    the constant. A regressor is scaled by its slope on those rows. Source: Gu, Kelly and Xiu 2020, RFS 33
-    (networks of this kind for returns); Loshchilov and Hutter 2019 (AdamW).
+    the constant. A regressor is scaled by its slope on those rows. Hidden weights are rounded to float16.
+    Source: Gu, Kelly and Xiu 2020, RFS 33 (networks of this kind for returns); Loshchilov and Hutter 2019 (AdamW).
     """
 
     name: str = "MLP"
     sequential: bool = False
-    slow: bool = True
+    slow: bool = False
     classifies: bool = True
     min_rows: int = 200
 
@@ -71,6 +71,7 @@ def _train(early: Sample, late: Sample, standardiser: Standardiser, seed: int, t
         best = neural.train(
             network, early, late, lambda rows: z[rows], lambda net: neural.predict_table(net, later), recipe, epochs
         )
+    neural.round_hidden(network)
     return network, best
 
 
@@ -83,9 +84,9 @@ def _fitted(sample: Sample, standardiser: Standardiser, network: Any, best: Any,
     out = graph.standardised(INPUT, standardiser)
     layers = list(zip(values[::2], values[1::2]))
     for number, (weight, bias) in enumerate(layers):
-        out = graph.affine(out, weight.T, bias)
-        if number < len(layers) - 1:
-            out = graph.add("Relu", out)
+        hidden = number < len(layers) - 1
+        out = graph.affine(out, weight.T, bias, half=hidden)
+        out = graph.add("Relu", out) if hidden else out
     if classify:
         out = graph.add("Sigmoid", out)
 
