@@ -39,6 +39,7 @@ Accept = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
 Profile = Annotated[str | None, typer.Option("--profile", help="demo, default or full: how much work training does.")]
 DEFAULT_OUT = Path("runs/default")
+INTERRUPTED = 130
 
 
 @app.command()
@@ -245,18 +246,19 @@ def _lines(tree: dict[str, Any], indent: str = "") -> list[str]:
 def main() -> None:
     """Entry point: errors of ours are one message on standard error, never a traceback."""
     try:
-        code = app(prog_name="workbench", standalone_mode=False)
+        code = app(prog_name="workbench", standalone_mode=False) or 0
     except WorkbenchError as error:
         notes = "".join(f"\n  {note}" for note in getattr(error, "__notes__", []))
         print(f"workbench: {error}{notes}", file=sys.stderr)
-        sys.exit(2)
+        code = 2
     except (typer.Abort, KeyboardInterrupt):
-        print("\nworkbench: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        sys.exit(130)
+        code = INTERRUPTED
     except TyperException as error:  # a usage error: click's own text, with the nearest command
         error.show()  # type: ignore[attr-defined]
-        sys.exit(2)
-    sys.exit(code or 0)
+        code = 2
+    if code == INTERRUPTED:
+        print("\nworkbench: interrupted; the same command goes on where it stopped", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -28,15 +28,17 @@ def test_a_snapshot_is_the_row_of_the_history(history, market):
     np.testing.assert_array_equal(s.price, market.bars.close[t])
     np.testing.assert_array_equal(s.mid, market.bars.mid[t])
     np.testing.assert_array_equal(s.quote_age_s, np.zeros(12))
+    row = int(np.searchsorted(history.daily_session, s.session))
     for h in HORIZONS:
-        np.testing.assert_array_equal(s.sigma_h[h.order], history.sigma_h(h)[t])
+        expected = history.daily_sigma_h(h)[row] if h.is_day else history.sigma_h(h)[t]
+        np.testing.assert_array_equal(s.sigma_h[h.order], expected)
     np.testing.assert_array_equal(s.expected_volume, history.expected_volume(t))
     np.testing.assert_array_equal(s.sigma_1d, history.sigma_1d[t])
     assert s.shortable.all()
     assert not s.halted.any()
     assert not s.spread_estimated
-    row = int(np.searchsorted(history.daily_session, s.session))
     np.testing.assert_array_equal(s.daily.latest, history.daily_values[row])
+    np.testing.assert_array_equal(s.daily.window, history.daily_values[row - 15 : row + 1].transpose(1, 0, 2))
 
 
 def test_without_quotes_the_quote_is_unknown_and_the_spread_is_estimated(market, without_quotes):

@@ -29,7 +29,7 @@ def small() -> Small:
         MarketSettings(symbols=8, intraday_sessions=36, daily_sessions=200, minute=False, ic=0.2, sectors=2)
     )
     training = {"families": ("FTRLProximal",), "segments": 3, "profile": "demo", "jobs": 1, "max_rows": 6000,
-                "max_rows_slow": 2000}  # fmt: skip
+                "max_rows_slow": 2000, "max_rows_sequential": 2000}  # fmt: skip
     settings = Settings().change(training=training, system={"horizons": ("5m", "30m", "1d")})
     history = build_history(market.bars, market.daily, market.universe, settings.features)
     labels = make_labels(market.bars, history, settings.labels)

@@ -1,7 +1,7 @@
 """Fitted models and stages as verified, pickle-free bundles; the only loader."""
 
 from workbench.artifacts.bundle import Bundle, load_bundle, refuse_overlap, save_blender
-from workbench.artifacts.models import ModelBundle, ModelFiles, Parity, load_models, save_models
+from workbench.artifacts.models import ModelBundle, ModelFiles, Parity, load_models, load_oofs, save_models
 from workbench.artifacts.oof import read_oof, write_oof
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Parity",
     "load_bundle",
     "load_models",
+    "load_oofs",
     "read_oof",
     "refuse_overlap",
     "save_blender",

@@ -6,6 +6,7 @@ and ``oof/<horizon>.parquet``. Symbols are no part of it: models know features, 
 
 from __future__ import annotations
 
+import gzip
 import io
 import re
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ PARITY_TOLERANCE = 1e-5
 
 Target = Literal["value", "peak", "valley"]
 AXES = ("bars", "days")
+PACKED = ".gz"
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -83,9 +85,7 @@ class ModelBundle:
 
     def oofs(self) -> dict[str, OofForecasts]:
         """Horizon label -> the out-of-fold forecasts kept with the models (none in a bundle saved without them)."""
-        names = [n for n in self.folder.files if n.startswith("oof/")]
-        tables = [read_oof(self.folder.files[n], f"{self.folder.path / n}") for n in names]
-        return {t.horizon.label: t for t in sorted(tables, key=lambda t: t.horizon.order)}
+        return _oofs(self.folder)
 
 
 def save_models(
@@ -98,8 +98,12 @@ def save_models(
     window: int,
     data_origin: str,
     oofs: Mapping[str, OofForecasts] | None = None,
+    compress: bool = False,
 ) -> str:
-    """Write ``model_dir/<id>`` and return the id. `oofs` None leaves them out (a small bundle to ship)."""
+    """Write ``model_dir/<id>`` and return the id.
+
+    `oofs` None leaves the tables out and `compress` packs model files with gzip: a small bundle to ship.
+    """
     if not models:
         raise ArtifactError("there is no fitted model to save: every family abstained; give more history")
     files: dict[str, bytes] = {f"parity/{axis}.npy": _npy(getattr(parity, axis)) for axis in AXES}
@@ -108,10 +112,11 @@ def save_models(
         for part in (m.key.family, m.key.horizon, m.key.strategy or m.target):
             if not _NAME.fullmatch(part):
                 raise ArtifactError(f"{part!r} cannot name a model folder: use letters, digits, '_' and '-' only")
-        files |= {f"models/{m.folder}/{name}": content for name, content in m.files.items()}
+        stored = {n + PACKED: gzip.compress(c, 9, mtime=0) for n, c in m.files.items()} if compress else m.files
+        files |= {f"models/{m.folder}/{name}": content for name, content in stored.items()}
         files[f"parity/{m.folder}.npy"] = _npy(np.asarray(m.parity, np.float64))
         entries.append({"key": list(m.key), "target": m.target, "folder": m.folder, "fitted_until": m.fitted_until,
-                        "files": sorted(m.files)})  # fmt: skip
+                        "files": sorted(stored)})  # fmt: skip
     files |= {f"oof/{label}.parquet": write_oof(oof) for label, oof in (oofs or {}).items()}
     about = {
         "data_origin": data_origin,
@@ -133,8 +138,7 @@ def load_models(model_dir: Path, wanted: str | None = None, *, threads: int = 1,
     barriers: dict[BarrierKey, RuntimeModel] = {}
     for entry in about["models"]:
         key = ModelKey(*entry["key"])
-        content = {name: folder.files[f"models/{entry['folder']}/{name}"] for name in entry["files"]}
-        model = load_fitted(key.family, content, threads=threads, device=device)
+        model = load_fitted(key.family, _content(folder, entry), threads=threads, device=device)
         _prove(folder, entry["folder"], model, parity, _axis(key))
         if entry["target"] == "value":
             models[key] = model
@@ -152,6 +156,26 @@ def load_models(model_dir: Path, wanted: str | None = None, *, threads: int = 1,
         barriers=barriers,
         folder=folder,
     )
+
+
+def load_oofs(model_dir: Path, wanted: str | None = None) -> dict[str, OofForecasts]:
+    """The out-of-fold forecasts of a bundle, verified, without loading its models."""
+    return _oofs(read_folder(find_folder(Path(model_dir), wanted), MODELS_FORMAT, MODELS_VERSION))
+
+
+def _oofs(folder: VerifiedFolder) -> dict[str, OofForecasts]:
+    names = [n for n in folder.names if n.startswith("oof/")]
+    tables = [read_oof(folder.read(n), f"{folder.path / n}") for n in names]
+    return {t.horizon.label: t for t in sorted(tables, key=lambda t: t.horizon.order)}
+
+
+def _content(folder: VerifiedFolder, entry: Mapping[str, Any]) -> dict[str, bytes]:
+    """File name -> content of one model, unpacked."""
+    raw = {name: folder.read(f"models/{entry['folder']}/{name}") for name in entry["files"]}
+    try:
+        return {n.removesuffix(PACKED): gzip.decompress(c) if n.endswith(PACKED) else c for n, c in raw.items()}
+    except (OSError, EOFError) as error:
+        raise ArtifactError(f"{folder.path}: the files of {entry['folder']} cannot be unpacked: {error}") from None
 
 
 def _prove(folder: VerifiedFolder, name: str, model: RuntimeModel, parity: Parity, axis: str) -> None:
@@ -177,7 +201,5 @@ def _npy(array: NDArray[Any]) -> bytes:
 
 
 def _array(folder: VerifiedFolder, name: str) -> NDArray[Any]:
-    if name not in folder.files:
-        raise ArtifactError(f"{folder.path}: file {name} is missing; save the bundle again")
-    array: NDArray[Any] = np.load(io.BytesIO(folder.files[name]), allow_pickle=False)
+    array: NDArray[Any] = np.load(io.BytesIO(folder.read(name)), allow_pickle=False)
     return array

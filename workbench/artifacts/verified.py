@@ -27,24 +27,35 @@ ID_LENGTH = 16
 
 @dataclass(frozen=True, slots=True)
 class VerifiedFolder:
-    """A folder whose every byte was checked: `id`, its `manifest` and the `files` (relative path -> content)."""
+    """A folder whose every byte was checked when it was opened, and is checked again when it is read."""
 
     path: Path
     id: str
     manifest: Mapping[str, Any]
-    files: Mapping[str, bytes]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Relative paths of all files but the manifest."""
+        return tuple(sorted(self.manifest["files"]))
 
     @property
     def full_digest(self) -> str:
         """sha256 of the manifest, and through it of every file."""
         return _sha256(canonical(self.manifest))
 
+    def read(self, name: str) -> bytes:
+        """Content of a file; :class:`ArtifactError` if there is none or it is not as it was saved."""
+        if name not in self.manifest["files"]:
+            raise ArtifactError(f"{self.path} holds no {name}; save the bundle again")
+        content = (self.path / name).read_bytes()
+        if _sha256(content) != self.manifest["files"][name]["sha256"]:
+            raise ArtifactError(f"{self.path}: file {name} was changed since it was saved (its sha256 differs)")
+        return content
+
     def json(self, name: str) -> Any:
         """The content of a JSON file."""
         try:
-            return json.loads(self.files[name])
-        except KeyError:
-            raise ArtifactError(f"{self.path} holds no {name}; save the bundle again") from None
+            return json.loads(self.read(name))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ArtifactError(f"{self.path / name} is not JSON: {error}") from None
 
@@ -110,11 +121,10 @@ def read_folder(path: Path, form: str, version: int) -> VerifiedFolder:
         raise ArtifactError(f"{path}: file {name} is missing; restore it or save the bundle again")
     for name in sorted(set(files) - set(listed) - {MANIFEST}):
         raise ArtifactError(f"{path}: file {name} is not in the manifest; remove it")
-    content = {name: files[name].read_bytes() for name in listed}
-    for name, data in content.items():
-        if len(data) != listed[name]["bytes"] or _sha256(data) != listed[name]["sha256"]:
-            raise ArtifactError(f"{path}: file {name} was changed since it was saved (its sha256 differs)")
-    return VerifiedFolder(path, digest(canonical(manifest))[:ID_LENGTH], manifest, content)
+    folder = VerifiedFolder(path, digest(canonical(manifest))[:ID_LENGTH], manifest)
+    for name in folder.names:
+        folder.read(name)
+    return folder
 
 
 def _manifest(path: Path, form: str, version: int) -> dict[str, Any]:

@@ -12,12 +12,15 @@ import numpy as np
 from workbench.core.arrays import BoolArray, FloatArray, IntArray, check_shape, readonly
 from workbench.core.digest import digest
 from workbench.core.errors import DataError
-from workbench.core.horizon import HORIZONS, Horizon
+from workbench.core.horizon import DAY_HORIZONS, HORIZONS, Horizon
 from workbench.core.types import Features, Phase, Snapshot, schema_hash, time_bucket
 from workbench.core.units import BAR_MINUTES, SESSION_MINUTES
 from workbench.core.units import BARS_PER_SESSION as SLOTS
 from workbench.core.universe import Universe
 from workbench.features.timeofday import closes_crossed, horizons_open, slots_of, window_share
+
+_DAY_ROWS = [h.order for h in DAY_HORIZONS]
+_ROOT_DAYS = np.sqrt([[float(h.days)] for h in DAY_HORIZONS])
 
 ROW_INTS = ("ts", "session", "bar_of_session", "bars_in_session")
 ROW_FLOATS = ("values", "price", "bid", "ask", "bid_size", "ask_size", "spread", "level")
@@ -174,9 +177,20 @@ class FeatureHistory:
             out[:, length - (t + 1 - first) :] = self.values[first : t + 1].transpose(1, 0, 2)
         return out
 
-    def snapshot(self, t: int, window: int = 0) -> Snapshot:
-        """All that is known at ts[t], as stage 3 to 9 take it; `window` bars of features for sequential models.
+    def daily_window(self, d: int, length: int) -> FloatArray:
+        """(N, L, Fd) daily features of sessions d - L + 1 .. d, oldest first; NaN before the history begins."""
+        n, f = self.daily_values.shape[1:]
+        first = max(d + 1 - length, 0)
+        out = np.full((n, length, f), np.nan)
+        if d >= 0:
+            out[:, length - (d + 1 - first) :] = self.daily_values[first : d + 1].transpose(1, 0, 2)
+        return out
 
+    def snapshot(self, t: int, window: int = 0) -> Snapshot:
+        """All that is known at ts[t], as stage 3 to 9 take it; `window` bars (and days) for sequential models.
+
+        The rows of day horizons in `sigma_h` are those of the daily bars (:meth:`daily_sigma_h`), on which their labels
+        stand: like the forecast they hold for the whole session.
         No source tells of halts or of what can be borrowed: `halted` is False and `shortable` True throughout. A quote
         is of the bar's end: its age is 0, NaN where there is none.
         """
@@ -185,12 +199,13 @@ class FeatureHistory:
         left = float(self.minutes_to_close[t])
         level, overnight = self.level[t], self.overnight[s]
         sigma_h = np.sqrt(level * self.window_variance[t][:, None] + overnight * self.closes[t][:, None])
+        sigma_h[_DAY_ROWS] = self.daily_sigma[d] * _ROOT_DAYS if d >= 0 else np.nan
         return Snapshot(
             known_at=int(self.ts[t]), symbols=self.symbols,
             features=Features(self.names, self.values[t], self._no_window if window == 0 else self.window(t, window),
                               self._schema),
             daily=Features(self.daily_names, self.daily_values[d] if d >= 0 else self._no_daily,
-                           self._no_daily_window, self._daily_schema),
+                           self._no_daily_window if window == 0 else self.daily_window(d, window), self._daily_schema),
             price=self.price[t], bid=self.bid[t], ask=self.ask[t], bid_size=self.bid_size[t],
             ask_size=self.ask_size[t], quote_age_s=np.where(self.ask[t] >= self.bid[t], 0.0, np.nan),
             spread=self.spread[t], sigma_5m=self.sigma_5m[t], sigma_1d=self.sigma_1d[t], sigma_h=sigma_h,

@@ -155,7 +155,7 @@ class Family(Protocol):
 
     @property
     def slow(self) -> bool:
-        """Whether the rows that it sees are capped by ``TrainingSettings.max_rows_slow``."""
+        """Whether ``max_rows_slow`` caps its training rows; a sequential family has ``max_rows_sequential``."""
         ...
 
     @property

@@ -206,7 +206,7 @@ def write_result(path: Path, result: CellResult) -> None:
 def read_result(path: Path) -> CellResult | None:
     """The result at `path`; None when there is none or it cannot be read (it is then made again)."""
     try:
-        with np.load(path, allow_pickle=False) as z:
+        with path.open("rb") as f, np.load(f, allow_pickle=False) as z:
             about = json.loads(z["about"].tobytes())
             about["files"] = {name: z[f"file{i}"].tobytes() for i, name in enumerate(about["files"])}
             return CellResult(prediction=z["prediction"], parity=z["parity"], **about)

@@ -8,9 +8,9 @@ from workbench.config import Settings, TrainingSettings
 from workbench.core.errors import ConfigError, nearest_name
 
 PROFILES: dict[str, dict[str, Any]] = {
-    "demo": {"segments": 4, "max_rows": 30_000, "max_rows_slow": 6_000},
+    "demo": {"segments": 4, "max_rows": 120_000, "max_rows_slow": 25_000, "max_rows_sequential": 6_000},
     "default": {},
-    "full": {"max_rows": 2_000_000, "max_rows_slow": 200_000},
+    "full": {"max_rows": 5_000_000, "max_rows_slow": 500_000, "max_rows_sequential": 200_000},
 }
 """Profile -> the training settings that it changes, unless they were set otherwise than by default."""
 

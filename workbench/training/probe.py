@@ -92,7 +92,10 @@ def truncation_probe(
     part = build(part_bars, part_daily, universe, settings.features)
     values = {"features": _same_features(history, part, cut)}
     all_labels, part_labels = _labels(bars, daily, history, settings), _labels(part_bars, part_daily, part, settings)
-    values["labels"] = sum(_same_labels(all_labels[h], part_labels[h], cut) for h in all_labels)
+    values["labels"] = sum(
+        _same_labels(whole, part_labels[h], int(part_daily.ts[-1]) if whole.horizon.is_day else cut)
+        for h, whole in all_labels.items()
+    )
     small = _small(settings, family, horizons)
     whole = train(bars, daily, history, all_labels, small, _NOWHERE, plan=kept, final=False)
     again = train(part_bars, part_daily, part, part_labels, small, _NOWHERE, plan=kept, final=False)
@@ -150,7 +153,7 @@ def _build_history(bars: Bars, daily: Bars, universe: Universe, settings: Featur
 
 
 def _small(settings: Settings, family: str, horizons: tuple[str, ...]) -> Settings:
-    rows = {"max_rows": PROBE_ROWS, "max_rows_slow": PROBE_ROWS}
+    rows = {"max_rows": PROBE_ROWS, "max_rows_slow": PROBE_ROWS, "max_rows_sequential": PROBE_ROWS}
     training = {"families": (family,), "profile": "demo", "jobs": 1, **rows}
     return settings.change(training=training, system={"horizons": horizons})
 
@@ -202,6 +205,7 @@ def _names(history: FeatureHistory, field: str) -> tuple[str, ...]:
 
 
 def _same_labels(whole: Labels, part: Labels, cut: int) -> int:
+    """Compare what had matured by `cut`: the cut itself, on the day axis the last whole daily bar before it."""
     rows = np.flatnonzero(part.exists & (part.matured_at <= cut))
     for name in PANELS:
         place = Place(f"labels {whole.horizon}: {name}", whole.known_at[rows], whole.symbols)

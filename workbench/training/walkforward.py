@@ -183,8 +183,7 @@ def _has_day_windows(history: FeatureHistory) -> bool:
 
 def _options(settings: Settings, family: Family) -> CellOptions:
     t = settings.training
-    cap = t.max_rows_slow if _is_slow(family) else t.max_rows
-    return CellOptions(cap, settings.features.window, t.seed, Budget.named(t.profile))
+    return CellOptions(getattr(t, _cap_setting(family)), settings.features.window, t.seed, Budget.named(t.profile))
 
 
 def _final_models(results: Mapping[Cell, CellResult]) -> Iterable[ModelFiles]:
@@ -215,7 +214,7 @@ def _cap_note(name: str, results: Mapping[Cell, CellResult], settings: TrainingS
     cells = [r for c, r in results.items() if c.family == name and r.used < r.available]
     if not cells:
         return ""
-    setting = "max_rows_slow" if _is_slow(family) else "max_rows"
+    setting = _cap_setting(family)
     return (
         f"{name} was fitted on at most {max(r.used for r in cells):,} of up to {max(r.available for r in cells):,} "
         f"rows, evenly spaced in time (training.{setting} = {getattr(settings, setting):,})"
@@ -229,8 +228,11 @@ def _silence_note(label: str, results: Mapping[Cell, CellResult], has_oof: bool)
     return f"{label}: {', '.join(sorted(silent))} abstained where there were too few rows" if silent else ""
 
 
-def _is_slow(family: Family) -> bool:
-    return family.slow or family.sequential
+def _cap_setting(family: Family) -> str:
+    """The training setting that bounds the rows `family` learns from."""
+    if family.sequential:
+        return "max_rows_sequential"
+    return "max_rows_slow" if family.slow else "max_rows"
 
 
 def _sessions(bars: Bars) -> Sessions:

@@ -36,7 +36,7 @@ class Ensemble:
 
     name: str = "Ensemble"
     sequential: bool = False
-    slow: bool = False
+    slow: bool = True
     classifies: bool = False
     min_rows: int = 300
 

@@ -31,7 +31,7 @@ class MLP:
 
     name: str = "MLP"
     sequential: bool = False
-    slow: bool = False
+    slow: bool = True
     classifies: bool = True
     min_rows: int = 200
 
