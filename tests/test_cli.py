@@ -1,4 +1,4 @@
-"""The command line: help, exit codes, messages instead of tracebacks, JSON on standard output and nothing else there."""
+"""The command line: help, exit codes, messages instead of tracebacks, JSON and nothing else on standard output."""
 
 from __future__ import annotations
 

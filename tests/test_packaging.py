@@ -14,8 +14,8 @@ from workbench import preflight
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMED = (
-    "jupyterlab", "ipywidgets", "panel", "holoviews", "numpy", "pandas", "torch", "onnxruntime", "scikit-learn", "scipy",
-    "joblib", "pybind11", "ib_insync", "papermill", "nbval",
+    "jupyterlab", "ipywidgets", "panel", "holoviews", "numpy", "pandas", "torch", "onnxruntime", "scikit-learn",
+    "scipy", "joblib", "pybind11", "ib_insync", "papermill", "nbval",
 )  # fmt: skip
 
 

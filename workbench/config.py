@@ -73,8 +73,8 @@ class TrainingSettings(Branch):
     segments: int = Field(5, ge=2, le=50)
     initial_fraction: float = Field(0.35, gt=0, lt=0.9)
     embargo_sessions: int = Field(1, ge=1, le=20)
-    max_rows: int = Field(300_000, ge=500)
-    max_rows_slow: int = Field(80_000, ge=500)
+    max_rows: int = Field(200_000, ge=500)
+    max_rows_slow: int = Field(60_000, ge=500)
     max_rows_sequential: int = Field(20_000, ge=500)
     min_windows: int = Field(30, ge=10)
     seed: int = Field(7, ge=0)
@@ -143,7 +143,10 @@ class GatingSettings(Branch):
 
 
 class SizingSettings(Branch):
-    """Stage 8. Weights are fractions of NAV. `no_trade_band` None: 0.25 * target_gross / N, at most 0.008."""
+    """Stage 8. Weights are fractions of NAV. `no_trade_band` None: 0.25 * target_gross / N, at most 0.008.
+
+    `flatten_before_close` minutes: at least a bar, since the last decision that can still trade comes 5 minutes before.
+    """
 
     method: Literal["ridge", "qp"] = "ridge"
     z_max: float = Field(3.0, gt=0, le=20)
@@ -151,7 +154,7 @@ class SizingSettings(Branch):
     target_gross: float = Field(0.5, gt=0, le=10)
     max_net: float = Field(0.2, ge=0, le=10)
     max_overnight_gross: float = Field(0.5, ge=0, le=10)
-    flatten_before_close: float = Field(10.0, ge=0, le=120)
+    flatten_before_close: float = Field(10.0, ge=5, le=120)
     ridge_lambda: float = Field(1.0, gt=0, le=1e6)
     risk_aversion: float = Field(5.0, gt=0, le=1e6)
     demean: bool = False

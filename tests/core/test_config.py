@@ -64,6 +64,13 @@ def test_a_bad_setting_is_refused_by_name_value_and_bound(flat, message):
         Settings.from_flat(flat)
 
 
+@pytest.mark.parametrize("minutes", [0, 4.9])
+def test_the_book_is_flattened_at_a_decision_that_can_still_trade(minutes):
+    """Decisions come 10, 5 and 0 minutes before the close, and the last sends nothing."""
+    with pytest.raises(ConfigError, match=r"flatten_before_close.*greater than or equal to 5"):
+        Settings().change(sizing={"flatten_before_close": minutes})
+
+
 def test_a_mistyped_table_names_its_neighbour(tmp_path):
     path = tmp_path / "config.toml"
     path.write_text("[sizing]\nmax_weigth = 0.1\n")

@@ -82,6 +82,18 @@ def test_daily_bars_may_be_loaded_anew_every_morning(market, history):
     np.testing.assert_array_equal(last.daily_session, history.daily_session)
 
 
+def test_daily_bars_loaded_within_a_session_leave_it_what_it_started_with(market):
+    engine = FeatureEngine(market.universe, None, True)
+    engine.load_daily(market.daily)
+    engine.advance(market.bars.rows(0, 100))
+    before = engine.snapshot()
+    engine.load_daily(market.daily)
+    engine.advance(market.bars.rows(100, 101))
+    after = engine.snapshot()
+    np.testing.assert_array_equal(after.daily.latest, before.daily.latest)
+    np.testing.assert_array_equal(after.horizon_open[-3:], [True, True, True])
+
+
 def test_a_symbol_without_daily_bars_is_unknown(market):
     daily = market.daily.select(market.bars.symbols[:11])
     history = build_history(market.bars.rows(0, 78), daily, market.universe)

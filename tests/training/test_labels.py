@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -89,6 +90,17 @@ def test_intraday_labels_equal_a_slow_loop(quotes, label):
                 np.testing.assert_allclose(got.skip[t, n], out / later - 1, atol=1e-15)
             else:
                 assert np.isnan(got.skip[t, n])
+
+
+def test_a_crossed_or_empty_quote_makes_no_label():
+    """Nothing fills on such a quote; its middle would be a return of -50 % for a bid of 0."""
+    bars = panel(quotes=True)
+    bid, ask = bars.bid.copy(), bars.ask.copy()
+    bid[10, 0], ask[10, 1] = 0.0, bid[10, 1] - 0.01
+    got = make_labels(replace(bars, bid=bid, ask=ask), history_of(bars), LabelSettings())["5m"]
+    for name in ("value", "peak", "valley"):
+        assert np.isnan(getattr(got, name)[10]).tolist() == [True, True, False]
+    assert np.isnan(got.value[9]).tolist() == [True, True, False]
 
 
 def test_a_panel_cut_within_a_session_keeps_its_labels_and_their_times():

@@ -83,10 +83,10 @@ class Bars:
 
     @property
     def mid(self) -> FloatArray | None:
-        """(T, N) middle of the quote at the bar's end; None without quotes."""
+        """(T, N) middle of the quote at the bar's end, NaN where it is crossed or not above 0; None without quotes."""
         if self.bid is None or self.ask is None:
             return None
-        return (self.bid + self.ask) / 2
+        return np.where((self.bid > 0) & (self.bid <= self.ask), (self.bid + self.ask) / 2, np.nan)
 
     def rows(self, start: int, stop: int) -> Bars:
         """Bars `start` to `stop` (exclusive), by row number."""

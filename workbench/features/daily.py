@@ -20,6 +20,7 @@ class DailyTracker:
         self._universe = universe
         self._loaded: dict[int, tuple[int, FloatArray]] = {}  # session -> (ts, (5, N))
         self._own: dict[int, FloatArray] = {}
+        self._reloaded = False
         self._reset()
 
     def _reset(self) -> None:
@@ -43,7 +44,7 @@ class DailyTracker:
                 column = daily.symbols.index(symbol)
                 table[:, :, i] = np.stack([getattr(daily, name)[:, column] for name in TRADE_FIELDS], axis=1)
         self._loaded = {int(s): (int(ts), row) for s, ts, row in zip(daily.session, daily.ts, table)}
-        self._reset()
+        self._reloaded = True  # the session in progress keeps what it started with
 
     def close_session(self, session: int, bars: list[FloatArray]) -> None:
         """`bars`: (5, N) open, high, low, close, volume of each bar of the session that has ended."""
@@ -51,6 +52,9 @@ class DailyTracker:
 
     def open_session(self, session: int, opens_at: int) -> None:
         """Record what is known before `session`, which opens at `opens_at` ns, and before every session on the way."""
+        if self._reloaded:
+            self._reset()
+            self._reloaded = False
         closed = {s: row for s, row in self._own.items() if self._fed < s < session}
         closed |= {s: row for s, (ts, row) in self._loaded.items() if self._fed < s < session and ts <= opens_at}
         for past in sorted(closed):
