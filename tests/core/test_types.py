@@ -65,7 +65,7 @@ def test_messages_do_not_change():
     with pytest.raises(ValueError, match="read-only"):
         book.weights[0] = 1.0
     given = np.zeros(2)
-    Carry(np.full((9, 2), np.nan), given, given, np.zeros(2, np.int64), -1)
+    Carry(np.full((9, 2), np.nan), given, given, np.zeros(2, np.int64), -1, given)
     given[0] = 1.0  # the caller's own array stays his
 
 

@@ -129,7 +129,9 @@ def permuted_snapshot(s: Snapshot, order: np.ndarray) -> Snapshot:
 def permuted_book(b: Book, order: np.ndarray) -> Book:
     """The same book with the symbols in another order."""
     c = b.carry
-    carry = Carry(c.smoothed[:, order], c.gate[order], c.day_weight[order], c.unknown_bars[order], c.session)
+    carry = Carry(
+        c.smoothed[:, order], c.gate[order], c.day_weight[order], c.unknown_bars[order], c.session, c.price[order]
+    )
     symbols = tuple(b.symbols[i] for i in order)
     return replace(b, symbols=symbols, positions=b.positions[order], weights=b.weights[order], carry=carry)
 

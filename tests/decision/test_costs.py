@@ -11,7 +11,7 @@ from decision_builders import snapshot
 
 from workbench import fees
 from workbench.config import CostSettings
-from workbench.decision.costs import ESTIMATED_SPREAD_BY_BUCKET, CostModel, CostObservations, crowding_factor
+from workbench.decision.costs import CostModel, CostObservations, crowding_factor
 
 NAV = 1e6
 
@@ -67,15 +67,12 @@ def test_a_term_without_weight_needs_no_data() -> None:
     assert np.isnan(CostModel(CostSettings(k2=0.1)).estimate(s, NAV).one_way).all()
 
 
-def test_session_awareness_only_where_the_spread_is_estimated() -> None:
+def test_before_a_fit_the_time_of_day_is_the_spreads_own() -> None:
     model = CostModel(CostSettings())
-    for bucket, factor in enumerate(ESTIMATED_SPREAD_BY_BUCKET):
-        seen, guessed = (
-            model.estimate(snapshot(3, bucket=bucket, spread_estimated=e), NAV).spread for e in (False, True)
-        )
-        np.testing.assert_allclose(guessed, seen * factor, rtol=1e-12)
-    blind = CostModel(CostSettings(session_aware=False)).estimate(snapshot(3, bucket=0, spread_estimated=True), NAV)
-    np.testing.assert_allclose(blind.spread, model.estimate(snapshot(3), NAV).spread, rtol=1e-12)
+    for bucket in range(5):
+        for estimated in (False, True):
+            s = snapshot(3, bucket=bucket, spread_estimated=estimated)
+            np.testing.assert_array_equal(model.estimate(s, NAV).spread, model.estimate(snapshot(3), NAV).spread)
 
 
 def test_crowded_names_cost_more() -> None:

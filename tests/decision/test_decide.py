@@ -21,10 +21,10 @@ from decision_builders import (
     stages_for,
 )
 
-from workbench.config import Settings
-from workbench.core.types import Book, Carry, Forecasts, Phase, Snapshot, State
+from workbench.config import BlendingSettings, Settings
+from workbench.core.types import Book, Carry, Forecasts, ModelKey, Phase, Snapshot, State
 from workbench.decision.arbitration import CostArbitrator
-from workbench.decision.blending import HorizonBlender
+from workbench.decision.blending import HorizonBlender, HorizonFit
 from workbench.decision.costs import CostModel
 from workbench.decision.gating import BarrierGate
 from workbench.decision.pipeline import Stages, decide, reference_z
@@ -242,3 +242,21 @@ def test_speed() -> None:
         decide(s, book, stages)
         best = min(best, time.perf_counter() - start)
     assert best < 1e-3, f"decide took {best * 1e6:.0f} us"
+
+
+def test_a_horizon_without_evidence_does_not_close_what_another_one_holds() -> None:
+    """Slope 0 beside a horizon that trades is no view: a held name whose own horizon is silent is kept, not sold."""
+
+    def fit(label: str, slope: float) -> HorizonFit:
+        key = ModelKey("LightGBM", "single_task", label)
+        return HorizonFit((key,), (1.0,), (1.0,), (3.0,), 1.0, slope, slope, slope, 0.0, 100, 100, "", False)
+
+    s = snapshot(3)
+    keys = tuple(ModelKey("LightGBM", "single_task", label) for label in ("5m", "1d"))
+    silent_day = np.array([[0.01] * 3, [np.nan] * 3])
+    nan = np.full((9, 3), np.nan)
+    forecasts = Forecasts(keys, silent_day, nan, nan)
+    both = HorizonBlender(BlendingSettings())._set({"5m": fit("5m", 0.0), "1d": fit("1d", 0.02)})
+    assert np.isnan(both.blend(forecasts, s, Carry.empty(3)).raw).all()
+    neither = HorizonBlender(BlendingSettings())._set({"5m": fit("5m", 0.0), "1d": fit("1d", 0.0)})
+    np.testing.assert_array_equal(neither.blend(forecasts, s, Carry.empty(3)).raw[0], np.zeros(3))

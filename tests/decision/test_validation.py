@@ -78,15 +78,17 @@ def test_cap_and_notional_freeze_what_grows() -> None:
     assert target.weights[0] == NOW[0]
 
 
-def test_a_jump_from_the_books_mark_freezes() -> None:
+def test_a_jump_since_the_last_decision_freezes() -> None:
+    """A bad print marks the book before it is checked, so the check is against the price of the decision before."""
     s = snapshot(N)
     book = book_of(s, NOW)
+    book = replace(book, carry=replace(book.carry, price=s.price))
     jumped = replace(s, price=s.price * np.array([1.5, 1, 1, 1]), bid=s.bid * np.nan, ask=s.ask * np.nan)
     _, breaches = check(s=jumped, book=book)
     assert rules(breaches) == [("max_price_move", "S00", "freeze")]
     assert breaches[0].value == pytest.approx(0.5)
-    unmarked = replace(book, positions=np.zeros(N))
-    assert check(s=jumped, book=unmarked)[1] == ()
+    first = replace(book, carry=replace(book.carry, price=np.full(N, np.nan)))
+    assert check(s=jumped, book=first)[1] == ()
 
 
 def test_participation_cuts_the_step() -> None:
@@ -143,14 +145,23 @@ def test_a_frozen_leg_does_not_break_the_net() -> None:
     assert np.abs(target.weights).sum() < np.abs(now).sum()
 
 
-def test_turnover_scales_the_step_but_never_a_reduction() -> None:
+def test_turnover_scales_what_grows_and_never_a_reduction() -> None:
     s = snapshot(N)
     book = replace(book_of(s, NOW), turnover_today=4.97)
     target, breaches = check(s=s, book=book)
     assert rules(breaches) == [("max_turnover_daily", "", "scale")]
-    np.testing.assert_allclose(target.weights, NOW + (WANT - NOW) * 0.03 / np.abs(WANT - NOW).sum())
+    shrunk = np.where(NOW * WANT <= 0, 0.0, np.sign(NOW) * np.minimum(np.abs(NOW), np.abs(WANT)))
+    growth = WANT - shrunk
+    np.testing.assert_allclose(target.weights, shrunk + growth * 0.03 / np.abs(growth).sum())
     target, breaches = check(np.zeros(N), s, book)
     assert breaches == ()
+    np.testing.assert_array_equal(target.weights, np.zeros(N))
+
+
+def test_one_entry_does_not_block_the_exits_when_turnover_is_used_up() -> None:
+    s = snapshot(N)
+    book = replace(book_of(s, np.array([0.03, 0.02, 0.01, 0.0])), turnover_today=5.0)
+    target, _ = check(np.array([0.0, 0.0, 0.0, 0.01]), s, book)
     np.testing.assert_array_equal(target.weights, np.zeros(N))
 
 

@@ -48,15 +48,16 @@ def scene(seed: int, n: int, **options: Any) -> tuple[Snapshot, Book, Forecasts]
     smoothed[:, rng.random(n) < 0.2] = np.nan
     day = book.weights * rng.random(n)
     carry = Carry(
-        smoothed, np.where(book.weights != 0, rng.uniform(0.2, 1, n), np.nan), day, rng.integers(0, 9, n), s.session
-    )
+        smoothed, np.where(book.weights != 0, rng.uniform(0.2, 1, n), np.nan), day, rng.integers(0, 9, n), s.session,
+        s.price * rng.choice([1.0, 1.3, np.nan], n, p=[0.9, 0.05, 0.05]),
+    )  # fmt: skip
     forecasts = random_forecasts(s, seed, strength=float(rng.choice([0.02, 0.1, 0.5])), missing=0.3)
     return s, replace(book, carry=carry), forecasts
 
 
 def mirror(book: Book) -> Book:
     c = book.carry
-    carry = Carry(-c.smoothed, c.gate, -c.day_weight, c.unknown_bars, c.session)
+    carry = Carry(-c.smoothed, c.gate, -c.day_weight, c.unknown_bars, c.session, c.price)
     return replace(book, weights=-book.weights, positions=-book.positions, carry=carry)
 
 

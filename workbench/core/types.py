@@ -339,7 +339,8 @@ class Carry:
     """What one decision hands to the next, so that ``decide`` can stay pure.
 
     `smoothed` (H, N) alphas; `gate` (N,) last gate; `day_weight` (N,) the part of the position with an overnight
-    mandate; `unknown_bars` (N,) consecutive decisions without a view; `session` of the decision (-1 before the first).
+    mandate; `unknown_bars` (N,) consecutive decisions without a view; `session` of the decision (-1 before the first);
+    `price` (N,) last known price, against which the next one is checked (NaN before the first).
     """
 
     smoothed: FloatArray
@@ -347,20 +348,22 @@ class Carry:
     day_weight: FloatArray
     unknown_bars: IntArray
     session: int
+    price: FloatArray
 
     def __post_init__(self) -> None:
-        _freeze(self, ("smoothed", "gate", "day_weight"))
+        _freeze(self, ("smoothed", "gate", "day_weight", "price"))
         _freeze(self, ("unknown_bars",), np.int64)
         n = self.gate.shape[0]
         check_shape("Carry.smoothed", self.smoothed, (N_HORIZONS, n))
         check_shape("Carry.day_weight", self.day_weight, (n,))
         check_shape("Carry.unknown_bars", self.unknown_bars, (n,))
+        check_shape("Carry.price", self.price, (n,))
 
     @classmethod
     def empty(cls, n: int) -> Carry:
         """The carry before the first decision: nothing smoothed, no gate, no mandate."""
         nan = np.full(n, np.nan)
-        return cls(np.full((N_HORIZONS, n), np.nan), nan, np.zeros(n), np.zeros(n, np.int64), -1)
+        return cls(np.full((N_HORIZONS, n), np.nan), nan, np.zeros(n), np.zeros(n, np.int64), -1, nan)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,11 @@ class HorizonBlender:
         return self._set({label: self._fit_one(oof, one_way_cost) for label, oof in oofs.items()})
 
     def blend(self, forecasts: Forecasts, snapshot: Snapshot, carry: Carry) -> Alphas:
-        """Alphas (H, N): NaN where too few models speak, where the horizon abstains or would pass the close."""
+        """Alphas (H, N): NaN where too few models speak, where the horizon abstains or would pass the close.
+
+        A horizon without evidence (slope 0) is NaN beside horizons that have some; where none has any, all are 0: the
+        view that nothing is to be earned.
+        """
         weights, coefficients, decay = self._tables_for(forecasts.keys)
         returns = forecasts.expected_return
         seen = np.isfinite(returns)
@@ -205,7 +209,10 @@ class HorizonBlender:
     def _build(self, keys: Sequence[ModelKey]) -> tuple[FloatArray, FloatArray]:
         weights, coefficients = np.zeros((N_HORIZONS, len(keys))), np.zeros((N_HORIZONS, len(keys)))
         column = {k: i for i, k in enumerate(keys)}
+        trading = any(fit.slope > 0 for fit in self.fits_.values())
         for label, fit in self.fits_.items():
+            if trading and not fit.slope > 0:
+                continue  # no evidence is no view, or its 0 would close what the horizons with evidence hold
             row = horizon(label).order
             for key, p, scale in zip(fit.keys, fit.weights, fit.scale):
                 if p > 0 and key in column:

@@ -28,9 +28,6 @@ from workbench.core.horizon import HORIZONS, N_HORIZONS
 from workbench.core.types import TIME_BUCKETS, Costs, Snapshot
 from workbench.core.units import BAR_MINUTES
 
-ESTIMATED_SPREAD_BY_BUCKET = (1.6, 1.1, 1.0, 1.0, 0.7)
-"""Median spread by time bucket over the day's, US equities 2013-2026; an observed spread carries its own pattern."""
-
 PRIOR_ROWS = 50.0
 """Weight of the default k1..k3 and multipliers in a fit, in observations."""
 
@@ -63,8 +60,8 @@ class CostObservations:
 class CostModel:
     """Estimates one-way costs; `fit` learns k1_, k2_, k3_, `bucket_multiplier_` and `reference_weight_`.
 
-    Before a fit they are the settings' defaults. `bucket_multiplier_` is None until it was fitted: 1 where the spread
-    is observed, :data:`ESTIMATED_SPREAD_BY_BUCKET` where it is estimated.
+    Before a fit they are the settings' defaults. `bucket_multiplier_` (None until fitted, then one per time bucket) is
+    what probes cost beyond the snapshot's spread, which has its own pattern through the day, observed or estimated.
     """
 
     def __init__(self, settings: CostSettings) -> None:
@@ -151,7 +148,7 @@ class CostModel:
             return 1.0
         if self.bucket_multiplier_ is not None:
             return self.bucket_multiplier_[s.bucket]
-        return ESTIMATED_SPREAD_BY_BUCKET[s.bucket] if s.spread_estimated else 1.0
+        return 1.0
 
     def _window_volume(self, s: Snapshot) -> FloatArray:
         """(N,) shares expected in the execution window, from the shortest horizon that covers it."""

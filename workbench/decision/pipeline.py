@@ -104,7 +104,8 @@ def _carry(
     last = np.where((final == 0) & (book.weights == 0), np.nan, last)
     side = np.sign(final)
     mandate = side * np.minimum(np.maximum(sizing.day_weight * side, 0.0), np.abs(final))
-    return Carry(smoothed, last, mandate, sizing.unknown_bars, snapshot.session)
+    price = np.where(np.isfinite(snapshot.price), snapshot.price, book.carry.price)
+    return Carry(smoothed, last, mandate, sizing.unknown_bars, snapshot.session, price)
 
 
 def _check_symbols(snapshot: Snapshot, book: Book) -> None:

@@ -35,9 +35,12 @@ class PositionValidator:
         frozen = self._frozen(target, snapshot, book, breaches)
         weights = np.where(frozen, now, target)
         weights = self._participation(weights, snapshot, book, breaches)
-        weights, halt = self._book(weights, frozen, snapshot, book, breaches)
-        weights = self._turnover(weights, snapshot, book, breaches)
-        tradable = ~frozen & (not halt) & (snapshot.phase is not Phase.CLOSED) & (snapshot.minutes_to_close > 0)
+        weights, action = self._book(weights, frozen, snapshot, book, breaches)
+        if action != "flatten":
+            weights = self._turnover(weights, book, breaches)
+            # a frozen or cut leg may leave the others unbalanced: the net limit holds at the end
+            weights = _bounded_net(now, weights, snapshot.leverage, self.sizing.max_net)
+        tradable = ~frozen & (action != "halt") & (snapshot.phase is not Phase.CLOSED) & (snapshot.minutes_to_close > 0)
         return Target(np.where(tradable, weights, now), tradable), tuple(breaches)
 
     def to_dict(self) -> dict[str, Any]:
@@ -59,7 +62,7 @@ class PositionValidator:
         cap = self.sizing.max_weight * (1 + _TOLERANCE)
         value = target * book.nav
         quoted = np.where(np.isfinite(s.mid) & (s.mid > 0), s.mid, s.price)
-        gap, jump = _move(quoted, s.price), _since_mark(s, book)
+        gap, jump = _move(quoted, s.price), _move(s.price, book.carry.price)
         rules = (
             ("halted", s.halted & moves, s.halted, 0.0),
             ("finite", ~np.isfinite(target), target, 0.0),
@@ -93,8 +96,8 @@ class PositionValidator:
 
     def _book(
         self, weights: FloatArray, frozen: BoolArray, s: Snapshot, book: Book, breaches: list[Breach]
-    ) -> tuple[FloatArray, bool]:
-        """Rules of the whole book: (weights, whether to halt)."""
+    ) -> tuple[FloatArray, str]:
+        """Rules of the whole book: (weights, the severest action: "halt", "flatten", "reduce_only" or "")."""
         delta, bound = s.leverage * weights, self.sizing
         losses = (
             ("max_drawdown", _loss(book.nav, book.peak_nav), self.settings.max_drawdown, self.settings.on_drawdown),
@@ -109,25 +112,24 @@ class PositionValidator:
                 breaches.append(Breach(rule, "", value, limit, action))
                 actions.add(action)
         if "halt" in actions:
-            return book.weights, True
+            return book.weights, "halt"
         if "flatten" in actions:
-            return np.where(frozen, book.weights, 0.0), False
+            return np.where(frozen, book.weights, 0.0), "flatten"
         if actions:
-            weights = _only_shrink(book.weights, weights)
-            weights = _bounded_net(book.weights, weights, s.leverage, bound.max_net)
-        return weights, False
+            return _only_shrink(book.weights, weights), "reduce_only"
+        return weights, ""
 
-    def _turnover(self, weights: FloatArray, s: Snapshot, book: Book, breaches: list[Breach]) -> FloatArray:
-        """Scale the whole step to what is left of the day's turnover; steps that only shrink positions are free."""
-        step = weights - book.weights
-        size = float(np.abs(step).sum())
+    def _turnover(self, weights: FloatArray, book: Book, breaches: list[Breach]) -> FloatArray:
+        """Scale what opens or grows to what is left of the day's turnover; what shrinks a position is free."""
+        shrunk = _only_shrink(book.weights, weights)
+        growth = weights - shrunk
+        size = float(np.abs(growth).sum())
         room = max(self.settings.max_turnover_daily - book.turnover_today, 0.0)
-        shrinking = bool((np.abs(weights) <= np.abs(book.weights)).all() and (weights * book.weights >= 0).all())
-        if size <= room or shrinking:
+        if size <= room:
             return weights
         breaches.append(Breach("max_turnover_daily", "", size + book.turnover_today,
                                self.settings.max_turnover_daily, "scale"))  # fmt: skip
-        return np.asarray(book.weights + step * (room / size))
+        return np.asarray(shrunk + growth * (room / size))
 
 
 def _only_shrink(now: FloatArray, target: FloatArray) -> FloatArray:
@@ -155,10 +157,3 @@ def _move(price: FloatArray, reference: FloatArray) -> FloatArray:
     """(N,) price / reference - 1."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(price / reference - 1.0)
-
-
-def _since_mark(s: Snapshot, book: Book) -> FloatArray:
-    """(N,) price against the price at which the book marks the position, less 1; 0 where it has no mark."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mark = book.weights * book.nav / book.positions
-        return np.where((mark > 0) & (mark < np.inf), s.price / mark - 1.0, 0.0)

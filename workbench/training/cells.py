@@ -50,6 +50,9 @@ PARITY_ROWS = 6
 LIBRARIES = ("numpy", "scikit-learn", "lightgbm", "torch")
 """Another version of one of these may fit other numbers."""
 
+BARRIER_CAP_DIVISOR = 3
+MIN_CAP = 500
+
 NO_ROWS = Rows(np.empty(0, np.int64), np.empty(0, np.int64))
 
 ABOUT = ("fitted_until", "available", "used", "reason", "seconds")
@@ -84,19 +87,26 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class CellOptions:
-    """What else decides the outcome: `cap` rows, `window` bars of a sequential model, `seed`, `budget`."""
+    """What else decides the outcome: `cap` rows, `window` bars of a sequential model, `seed`, `budget`.
+
+    A barrier classifier sees a third of the cap: a base rate and its drift take fewer rows than an expected return.
+    """
 
     cap: int
     window: int
     seed: int
     budget: Budget
 
+    def cap_of(self, target: Target) -> int:
+        """Rows at most for a fit of `target`."""
+        return self.cap if target == "value" else max(self.cap // BARRIER_CAP_DIVISOR, MIN_CAP)
+
     def digest_with(self, cell: Cell, family: Family, inputs: tuple[str, ...]) -> str:
         """Name of the cell's result; `inputs` are the digests of the panel and of the labels."""
         part = cell.segment
         return digest(
             CELL_FORMAT, PARITY_ROWS, cell.horizon, cell.family, cell.strategy, cell.target, cell.cutoff_ns,
-            None if part is None else (part.first, part.last), self.cap, self.seed, repr(self.budget),
+            None if part is None else (part.first, part.last), self.cap_of(cell.target), self.seed, repr(self.budget),
             self.window if family.sequential else 0, family_version(family), inputs,
         )  # fmt: skip
 
@@ -146,7 +156,7 @@ def run_cell(cell: Cell, family: Family, strategy: SingleTask, options: CellOpti
     panel, share = load_panel(folder / ("days" if cell.of.is_day else "bars"))
     labels = load_labels(folder / f"labels-{cell.horizon}")
     start = time.process_time()
-    taken = sample(labels, cell.target, share, cell.cutoff_ns, options.cap)
+    taken = sample(labels, cell.target, share, cell.cutoff_ns, options.cap_of(cell.target))
     asked = NO_ROWS if cell.segment is None else predictable(labels, share, cell.segment)
     result = CellResult(np.full(len(asked), np.nan), 0, taken.available, len(taken.rows))
     try:

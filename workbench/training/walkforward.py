@@ -211,13 +211,14 @@ def _notes(
 
 
 def _cap_note(name: str, results: Mapping[Cell, CellResult], settings: TrainingSettings, family: Family) -> str:
-    cells = [r for c, r in results.items() if c.family == name and r.used < r.available]
+    cells = [r for c, r in results.items() if c.family == name and c.target == "value" and r.used < r.available]
     if not cells:
         return ""
+    also = "; its barrier classifiers on a third of that" if name in BARRIER_FAMILIES else ""
     setting = _cap_setting(family)
     return (
         f"{name} was fitted on at most {max(r.used for r in cells):,} of up to {max(r.available for r in cells):,} "
-        f"rows, evenly spaced in time (training.{setting} = {getattr(settings, setting):,})"
+        f"rows, evenly spaced in time (training.{setting} = {getattr(settings, setting):,}){also}"
     )
 
 
