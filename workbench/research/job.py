@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from workbench.config import Settings
 from workbench.core.bars import Bars
@@ -20,6 +20,8 @@ from workbench.research.workspace import Workspace
 from workbench.training.labels import Labels, make_daily_labels, make_labels
 from workbench.training.presets import profile_settings
 
+T = TypeVar("T")
+
 
 class Job:
     """The workspace `ws` and, computed when first asked for, its bars, features and labels."""
@@ -27,6 +29,7 @@ class Job:
     def __init__(self, ws: Workspace) -> None:
         self.ws = ws
         self.settings = ws.settings
+        self._made: dict[str, Any] = {}  # what it is -> the object, for steps of one process that share it
 
     @classmethod
     def open(cls, out: Path | str, settings: Settings | None = None) -> Job:
@@ -38,6 +41,15 @@ class Job:
         """Drop what was computed from the store, because the store has changed."""
         for name in ("store", "universe", "bars", "daily", "minute", "history", "labels"):
             self.__dict__.pop(name, None)
+        self._made.clear()
+
+    def once(self, what: str, make: Callable[[], T]) -> T:
+        """`make()`, the first time that `what` is asked for in this process; shown as progress."""
+        if what not in self._made:
+            with progress(what):
+                self._made[what] = make()
+        made: T = self._made[what]
+        return made
 
     @cached_property
     def store(self) -> Store:

@@ -15,7 +15,7 @@ from typing import Any
 from joblib import Parallel, delayed
 
 from workbench.analysis.report import find, render_report, report_summary
-from workbench.artifacts import load_models, save_blender, save_models
+from workbench.artifacts import load_models
 from workbench.core.calendar import iso_date, session_of
 from workbench.core.errors import DataError, InsufficientDataError
 from workbench.core.results import BacktestResult
@@ -30,10 +30,11 @@ from workbench.research.job import Job
 from workbench.research.report_inputs import report_inputs
 from workbench.research.results_io import load_result, save_result
 from workbench.research.workspace import write_atomically
+from workbench.training.bundles import save_stages, save_trained
 from workbench.training.cost_probe import probe_costs
 from workbench.training.fitting import FittedStages, Tranche, fit_stages, schedule
 from workbench.training.probe import truncation_probe
-from workbench.training.walkforward import make_plan
+from workbench.training.walkforward import Trained, make_plan
 from workbench.training.walkforward import train as walk_forward
 
 Outcome = dict[str, Any]
@@ -132,15 +133,10 @@ def train(job: Job) -> Outcome:
 
 
 def _train(job: Job) -> Outcome:
-    history, labels = job.history, job.labels
-    with progress("training") as note:
-        trained = walk_forward(job.bars, job.daily, history, labels, job.settings, job.ws.cells_dir, note)
+    trained = train_models(job)
     with progress("truncation probe"):
         verdict = truncation_probe(job.bars, job.daily, job.universe, job.settings)
-    models = save_models(
-        job.ws.models_dir, trained.models, trained.parity, names=trained.names, daily_names=trained.daily_names,
-        window=job.settings.features.window, data_origin=trained.data_origin, oofs=trained.oofs,
-    )  # fmt: skip
+    models = save_trained(trained, job.ws.models_dir)
     return {
         "models": models,
         "rows": {label: len(oof) for label, oof in trained.oofs.items()},
@@ -151,9 +147,17 @@ def _train(job: Job) -> Outcome:
     }
 
 
+def train_models(job: Job) -> Trained:
+    """The walk-forward itself; cells that are in the workspace's cache are not fitted again."""
+    history, labels = job.history, job.labels
+    with progress("training") as note:
+        return walk_forward(job.bars, job.daily, history, labels, job.settings, job.ws.cells_dir, note)
+
+
 def _oofs(job: Job) -> dict[str, OofForecasts]:
-    """The out-of-fold forecasts kept with the models, verified on the way in."""
-    return load_models(job.ws.models_dir, job.ws.outcome("train")["models"]).oofs()
+    """The out-of-fold forecasts kept with the models, verified on the way in; read once per job."""
+    models = job.ws.outcome("train")["models"]
+    return job.once(f"models {models}", lambda: load_models(job.ws.models_dir, models).oofs())
 
 
 # 4 to 8 blending, costs, gating, sizing ------------------------------------------------------------------------------
@@ -167,7 +171,7 @@ def blend(job: Job) -> Outcome:
 
 
 def _blend(job: Job) -> Outcome:
-    stages = _final(job).stages
+    stages = final_stages(job).stages
     blends = {
         label: {
             "weights": {str(k): round(w, 4) for k, w in zip(fit.keys, fit.weights, strict=True) if w},
@@ -190,10 +194,8 @@ def calibrate(job: Job) -> Outcome:
 
 
 def _calibrate(job: Job) -> Outcome:
-    fitted, models = _final(job), job.ws.outcome("train")["models"]
-    bundle = save_blender(
-        job.ws.blenders_dir, job.ws.models_dir, models, fitted.parts(), fitted_until=fitted.fitted_until
-    )
+    fitted, models = final_stages(job), job.ws.outcome("train")["models"]
+    bundle = save_stages(fitted, job.ws.blenders_dir, job.ws.models_dir, models)
     skill = {
         label: {name: {"map": side.map.kind, "brier_skill": side.skill, "se": side.se} for name, side in both.items()}
         for label, both in fitted.stack.sides_.items()
@@ -201,13 +203,9 @@ def _calibrate(job: Job) -> Outcome:
     return {"bundle": bundle, "models": models, "gates": skill}
 
 
-def _final(job: Job) -> FittedStages:
+def final_stages(job: Job) -> FittedStages:
     """The stages of the bundle: fitted on all out-of-fold rows. Computed once per job."""
-    if "_final" not in job.__dict__:
-        with progress("final stages"):
-            job.__dict__["_final"] = fit_stages(_oofs(job), None, job.settings, _cost_source(job), job.history)
-    fitted: FittedStages = job.__dict__["_final"]
-    return fitted
+    return job.once("final stages", lambda: fit_stages(_oofs(job), None, job.settings, _cost_source(job), job.history))
 
 
 def _cost_source(job: Job) -> Callable[[int], CostModel]:
@@ -266,12 +264,11 @@ def _backtest(job: Job) -> Outcome:
 
 
 def _tranches(job: Job) -> tuple[Tranche, ...]:
-    if "_tranches" not in job.__dict__:
-        with progress("stages by segment"):
-            plan = make_plan(job.bars, job.daily, job.settings.training)
-            job.__dict__["_tranches"] = schedule(plan, _oofs(job), job.settings, job.history, _cost_source(job))
-    tranches: tuple[Tranche, ...] = job.__dict__["_tranches"]
-    return tranches
+    """The stages of each segment that can be traded. Computed once per job."""
+    plan = make_plan(job.bars, job.daily, job.settings.training)
+    return job.once(
+        "stages by segment", lambda: schedule(plan, _oofs(job), job.settings, job.history, _cost_source(job))
+    )
 
 
 def _base(results: Mapping[float, BacktestResult]) -> BacktestResult:
@@ -294,7 +291,7 @@ def _report(job: Job) -> Outcome:
     naive = load_result(job.ws.backtest_dir / "naive.npz")
     stacks = {tranche.segment: tranche.stack for tranche in _tranches(job)}
     with progress("report"):
-        inputs = report_inputs(job, _oofs(job), _final(job).stages, stacks, results, naive)
+        inputs = report_inputs(job, _oofs(job), final_stages(job).stages, stacks, results, naive)
         findings = find(inputs)
         render_report(inputs, job.ws.report_path, findings)
         summary = report_summary(inputs, findings)

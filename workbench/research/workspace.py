@@ -25,8 +25,8 @@ STEPS = ("data", "train", "blend", "calibrate", "backtest", "report")
 class Workspace:
     """The folder `root` and its `settings`; `settings` None reads the folder's own ``config.toml``.
 
-    Errors: :class:`ConfigError` when the folder holds other settings than those given for steps already done is not
-    an error: the steps that depend on what changed run again, the others are kept.
+    Other settings than those of steps already done are no error: the steps that depend on what changed run again, the
+    others are kept.
     """
 
     def __init__(self, root: Path | str, settings: Settings | None = None) -> None:
