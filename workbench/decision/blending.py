@@ -22,6 +22,7 @@ from workbench.core.types import Alphas, Carry, Forecasts, ModelKey, OofForecast
 from workbench.decision.hedge import hedge
 from workbench.decision.smoothing import choose_halflife, decay_of, paths
 from workbench.stats.ridge import BlendFit, Moments, fit_blend, moments
+from workbench.stats.whiten import common_correlation, whiten
 
 DEFAULT_COST = 1.5e-4
 """One-way cost assumed when half-lives are fitted before any cost is known, decimal of the traded value."""
@@ -237,7 +238,10 @@ def day_blocks(oof: OofForecasts) -> IntArray:
 
 
 def _moments(rows: OofForecasts, x: FloatArray, block: IntArray) -> Moments:
+    """Block sums of whitened rows: names of one moment share the market's noise (:mod:`workbench.stats.whiten`)."""
     y = rows.label / rows.sigma_h
+    rho = common_correlation(y, rows.known_at)
+    x, y = whiten(x, rows.known_at, rho), whiten(y, rows.known_at, rho)
     return moments(x, y, block, rows.known_at, rows.matured_at, overlap=rows.horizon.is_day)
 
 
