@@ -53,17 +53,21 @@ def test_the_blend_reaches_most_of_what_an_oracle_filter_sees(tmp_path):
 
 
 def test_barrier_probabilities_are_skilful_and_calibrated(tmp_path):
-    s = study(MarketSettings(seed=11, minute=True), settings(families=("LightGBM", "FTRLProximal")), tmp_path)
-    oof = s.trained.oofs["5m"]
-    for fold in np.unique(oof.fold)[-1:]:
-        here, before = oof.take(oof.fold == fold), oof.take(oof.fold < fold)
-        stack = BarrierStack().fit({"5m": before})
+    """On the last segment, with maps fitted on the five before it. Of six ECEs one may pass its 95th percentile."""
+    found = []
+    for seed in (11, 12, 13):
+        market = MarketSettings(seed=seed, symbols=20, intraday_sessions=260)
+        s = study(market, settings(segments=6, families=("LightGBM", "FTRLProximal")), tmp_path / str(seed))
+        oof = s.trained.oofs["5m"]
+        last = oof.fold == oof.fold.max()
+        here, stack = oof.take(last), BarrierStack().fit({"5m": oof.take(~last)})
         for p, outcome in zip(stack.apply_rows(here), (here.peak, here.valley), strict=True):
-            found = calibration(p, outcome, here.session)
-            print(f"skill {found.skill.value:.4f} ({found.skill.low:.4f} to {found.skill.high:.4f}), "
-                  f"ECE {found.ece:.4f} against {found.ece_null_95:.4f}")  # fmt: skip
-            assert found.skill.low > 0
-            assert found.ece < found.ece_null_95
+            found.append(calibration(p, outcome, here.session))
+    for c in found:
+        print(f"skill {c.skill.value:.4f} (low {c.skill.low:.4f}), ECE {c.ece:.4f} against {c.ece_null_95:.4f}")
+    assert all(c.skill.low > 0 for c in found)
+    assert sum(c.ece >= c.ece_null_95 for c in found) <= 1
+    assert np.mean([c.ece for c in found]) < np.mean([c.ece_null_95 for c in found])
 
 
 def test_shuffled_labels_teach_nothing(tmp_path):

@@ -15,7 +15,7 @@ from typing import Any
 from joblib import Parallel, delayed
 
 from workbench.analysis.report import find, render_report, report_summary
-from workbench.artifacts import load_models
+from workbench.artifacts import load_oofs
 from workbench.core.calendar import iso_date, session_of
 from workbench.core.errors import DataError, InsufficientDataError
 from workbench.core.results import BacktestResult
@@ -135,7 +135,7 @@ def train(job: Job) -> Outcome:
 def _train(job: Job) -> Outcome:
     trained = train_models(job)
     with progress("truncation probe"):
-        verdict = truncation_probe(job.bars, job.daily, job.universe, job.settings)
+        verdict = truncation_probe(job.bars, job.daily, job.universe, job.settings, full=job.history)
     models = save_trained(trained, job.ws.models_dir)
     return {
         "models": models,
@@ -157,7 +157,7 @@ def train_models(job: Job) -> Trained:
 def _oofs(job: Job) -> dict[str, OofForecasts]:
     """The out-of-fold forecasts kept with the models, verified on the way in; read once per job."""
     models = job.ws.outcome("train")["models"]
-    return job.once(f"models {models}", lambda: load_models(job.ws.models_dir, models).oofs())
+    return job.once(f"forecasts of {models}", lambda: load_oofs(job.ws.models_dir, models))
 
 
 # 4 to 8 blending, costs, gating, sizing ------------------------------------------------------------------------------
