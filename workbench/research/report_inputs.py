@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from workbench.analysis.inputs import CostFit, DataSummary, GateSample, HorizonBlend, ProbeVerdict, ReportInputs
+from workbench.analysis.model_table import model_name
 from workbench.core.calendar import iso_date
 from workbench.core.results import BacktestResult
 from workbench.core.types import OofForecasts
@@ -45,7 +46,7 @@ def horizon_blends(blender: HorizonBlender) -> dict[str, HorizonBlend]:
     """What the final blender learned, by horizon."""
     return {
         label: HorizonBlend(
-            weights={str(key): w for key, w in zip(fit.keys, fit.weights, strict=True)},
+            weights={model_name(key.family, key.strategy): w for key, w in zip(fit.keys, fit.weights, strict=True)},
             penalty=fit.penalty,
             slope=fit.slope,
             halflife_bars=fit.halflife,
@@ -73,8 +74,10 @@ def gate_samples(oofs: Mapping[str, OofForecasts], stacks: Mapping[int, BarrierS
         for side, calibrated in after.items():
             raw = _mean_known(getattr(rows, f"p_{side}"))
             if np.isfinite(calibrated).any():
+                last = stacks[max(stacks)].sides_.get(label)
+                method = last[side].map.kind if last else ""
                 outcome = getattr(rows, side)
-                samples.append(GateSample(label, side, raw, calibrated, outcome, rows.session))
+                samples.append(GateSample(label, side, raw, calibrated, outcome, rows.session, method))
     return tuple(samples)
 
 

@@ -8,7 +8,7 @@ from workbench.config import Settings, TrainingSettings
 from workbench.core.errors import ConfigError, nearest_name
 
 PROFILES: dict[str, dict[str, Any]] = {
-    "demo": {"segments": 4, "max_rows": 100_000, "max_rows_slow": 20_000, "max_rows_sequential": 6_000},
+    "demo": {"segments": 4, "max_rows": 80_000, "max_rows_slow": 15_000, "max_rows_sequential": 6_000},
     "default": {},
     "full": {"max_rows": 5_000_000, "max_rows_slow": 500_000, "max_rows_sequential": 200_000},
 }
