@@ -38,6 +38,12 @@ def frame(symbols=("AAA", "BBB"), days=("2025-06-02", "2025-06-03"), **columns) 
     return pd.concat(parts, ignore_index=True).assign(**columns)
 
 
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
 def test_help_lists_every_step():
     done = workbench("--help")
     assert done.returncode == 0
@@ -76,6 +82,9 @@ def test_a_mistyped_command_names_its_neighbour():
         (["train", "--profile", "huge"], "huge"),
         (["run", "--data", ".", "--column", "close"], "FIELD=NAME"),
         (["train", "--config", "none.toml"], "none.toml"),
+        (["train", "--config", "docs"], "docs is a folder"),
+        (["report"], "does not exist; `workbench simulate"),
+        (["simulate", "--days", "100", "--daily", "60"], "100 must not exceed daily_sessions 60"),
     ],
 )
 def test_bad_input_is_one_message_and_exit_2(args, message, tmp_path):
@@ -171,3 +180,36 @@ def test_an_interrupted_training_goes_on(tmp_path):
     done = workbench("train", "--out", str(out), "--config", str(config), "--json")
     assert done.returncode == 0, done.stderr
     assert {name: (out / "cells" / name).stat().st_mtime_ns for name in kept} == kept
+
+
+def test_damaged_results_are_told_put_aside_and_made_again(tmp_path):
+    """A flipped byte, a deleted file: the message names the command that mends it, and that command does."""
+    config, out = tmp_path / "small.toml", tmp_path / "out"
+    config.write_text(SMALL)
+    common = ["--out", str(out), "--config", str(config), "--json"]
+    assert workbench("simulate", "--symbols", "4", "--days", "25", "--daily", "80", *common).returncode == 0
+    steps = ("train", "blend", "calibrate", "backtest", "report")
+    first = {}
+    for step in steps:
+        done = workbench(step, *common)
+        assert done.returncode == 0, done.stderr
+        first[step] = json.loads(done.stdout, parse_constant=pytest.fail)
+    (out / "report.html").unlink()
+    flip(next(out.glob("models/*/oof/5m.parquet")))
+    done = workbench("report", *common)
+    assert done.returncode == 2
+    assert f"`workbench train --out {out}` puts it aside" in done.stderr
+    flip(next(out.glob("blenders/*/gates.json")))
+    flip(out / "backtest" / "1.npz")
+    for step in steps:
+        done = workbench(step, *common)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == first[step]
+    assert len(list(out.glob("models/.*.damaged1"))) == 1
+    (out / "backtest" / "1.npz").unlink()
+    flip(out / "backtest" / "2.npz")
+    (out / "report.html").unlink()
+    assert "run `workbench backtest` again" in workbench("report", *common).stderr
+    assert json.loads(workbench("backtest", *common).stdout) == first["backtest"]
+    assert workbench("report", *common).returncode == 0
+    assert workbench("report", "--out", str(out)).stdout.splitlines()[-1].endswith("report.html")

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 something is missing (``doctor``), 2 bad input, 130 interr
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from typer.exceptions import TyperException
 
 from workbench import __version__
 from workbench.config import Settings
-from workbench.core.errors import ConfigError, WorkbenchError
+from workbench.core.errors import ConfigError, DataError, WorkbenchError
 
 app = typer.Typer(
     add_completion=False,
@@ -202,7 +203,10 @@ def version() -> None:
 def _step(name: str, out: Path, config: Path | None, profile: str | None, as_json: bool) -> None:
     from workbench.research import steps
 
-    job = steps.Job.open(out, _settings(config, out, profile))
+    settings = _settings(config, out, profile)
+    if not out.exists():
+        raise DataError(f"{out} does not exist; `workbench simulate --out {out}` or `workbench import` fills it first")
+    job = steps.Job.open(out, settings)
     _print(getattr(steps, name)(job), as_json)
 
 
@@ -210,6 +214,8 @@ def _settings(config: Path | None, out: Path, profile: str | None) -> Settings:
     """The settings of `config`, else those of the workspace, else the defaults; `profile` replaces the profile."""
     inside = out / "config.toml"
     chosen = config or (inside if inside.is_file() else None)
+    if chosen and chosen.is_dir():
+        raise ConfigError(f"--config {chosen} is a folder; name a TOML file (`workbench config` prints one)")
     settings = Settings.from_toml(chosen) if chosen else Settings()
     return settings.change(training={"profile": profile}) if profile else settings
 
@@ -223,10 +229,20 @@ def _columns(pairs: list[str] | None) -> dict[str, str]:
 
 def _print(outcome: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(outcome, indent=1, sort_keys=True))
+        print(json.dumps(_plain(outcome), indent=1, sort_keys=True, allow_nan=False))
         return
-    for line in _lines(outcome):
+    last = {k: v for k, v in outcome.items() if k == "report"}
+    for line in _lines({k: v for k, v in outcome.items() if k not in last} | last):
         print(line)
+
+
+def _plain(value: Any) -> Any:
+    """The same with null for every number that is unknown: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _lines(tree: dict[str, Any], indent: str = "") -> list[str]:

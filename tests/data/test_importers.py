@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from workbench.core.calendar import sessions_between
@@ -630,3 +633,38 @@ def test_the_whole_panel_imports_in_time(tmp_path: Path) -> None:
     report = import_bars(SHARED / "us_equity_5min", tmp_path)
     assert report.rows_kept == 767_952
     assert time.monotonic() - start < 60  # alone on 2 cores: under 20
+
+
+def test_a_parquet_file_with_its_times_as_index_is_read(tmp_path: Path) -> None:
+    data = frame(last="2025-07-02").set_index("ts")
+    data.to_parquet(tmp_path / "indexed.parquet")
+    report = import_bars(tmp_path / "indexed.parquet", tmp_path / "store")
+    assert report.rows_kept == len(data)
+
+
+def test_files_that_are_cut_short_and_columns_that_come_twice_are_named(tmp_path: Path) -> None:
+    text = frame(last="2025-07-02").to_csv(index=False)
+    (tmp_path / "cut.csv.gz").write_bytes(gzip.compress(text.encode())[:2000])
+    with pytest.raises(DataError, match=r"cut.csv.gz cannot be read .* export it again"):
+        import_bars(tmp_path / "cut.csv.gz", tmp_path / "store")
+    (tmp_path / "twice.csv").write_text(
+        text.replace("volume", "volume,close", 1).replace("\n", ",1\n").replace(",1", "", 1)
+    )
+    with pytest.raises(DataError, match="twice.csv has 2 columns named 'close'"):
+        import_bars(tmp_path / "twice.csv", tmp_path / "store")
+    (tmp_path / "semicolon.csv").write_text(text.replace(",", ";"))
+    with pytest.raises(DataError, match="separated by ';'; export it separated by commas"):
+        import_bars(tmp_path / "semicolon.csv", tmp_path / "store")
+    table = pa.Table.from_pandas(frame(last="2025-07-02"), preserve_index=False)
+    pq.write_table(table.append_column("close", table["close"]), tmp_path / "twice.parquet")
+    with pytest.raises(DataError, match="twice.parquet has 2 columns named 'close'"):
+        import_bars(tmp_path / "twice.parquet", tmp_path / "store")
+
+
+def test_a_bar_length_that_contradicts_the_bars_is_refused(tmp_path: Path) -> None:
+    """Daily bars made of one 5-minute bar each, or 5-minute bars of one minute, would be wrong without a word."""
+    data = frame(last="2025-07-02")
+    assert "--interval 390, but its bars lie 5 minutes apart" in refused(data, tmp_path / "a", interval=390)
+    assert "--interval 7: minutes per bar must be 1, 2, 3, 5," in refused(data, tmp_path / "b", interval=7)
+    report, _ = run(data, tmp_path / "c", interval=1)  # sparse minutes are no contradiction
+    assert report.interval_minutes == 1

@@ -155,3 +155,33 @@ def test_a_folder_that_is_no_store_says_how_to_fill_it(tmp_path: Path) -> None:
 def test_no_half_written_file_is_ever_seen(store: Store) -> None:
     (store.root / "bars_5min" / "2025-11.parquet.part").write_bytes(b"torn")
     assert len(store.serve(5).ts) > 0
+
+
+def test_a_damaged_store_is_refused(store: Store) -> None:
+    """Bars that changed on disk are never served, and bars of unknown origin neither."""
+    page = sorted((store.root / "bars_5min").glob("*.parquet"))[0]
+    whole = page.read_bytes()
+    middle = len(whole) // 2
+    page.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    with pytest.raises(DataError, match=r"\.parquet is damaged .* in another folder"):
+        store.serve(5)
+    page.write_bytes(whole[:middle])
+    with pytest.raises(DataError, match=r"\.parquet is damaged"):
+        store.serve(5)
+    with pytest.raises(DataError, match=r"\.parquet is damaged"):
+        _ = store.digest
+    page.write_bytes(whole)
+    meta = store.root / "meta.json"
+    meta.write_text("{")
+    with pytest.raises(DataError, match=r"meta.json is damaged"):
+        _ = store.data_origin
+    meta.unlink()
+    with pytest.raises(DataError, match="whether the bars beside it are simulated or real"):
+        _ = store.data_origin
+
+
+def test_daily_bars_alone_say_what_is_missing(market: Market, tmp_path: Path) -> None:
+    only = Store(tmp_path / "daily")
+    only.write(market.daily)
+    with pytest.raises(DataError, match="but daily ones only; decisions are made on 5-minute bars"):
+        only.serve(5)

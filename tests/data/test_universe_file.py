@@ -65,3 +65,18 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_the_example_of_the_guide_can_be_read() -> None:
     read = read_universe(Path(__file__).parents[2] / "docs" / "guides" / "universe_example.toml")
     assert {i.leverage for i in read.instruments} > {1.0, -3.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("instrument = [1, 2]", "one table per symbol"),
+        ('[[instrument]]\nsymbol = "A"\nleverage = [1]', r"u.toml, instrument 1: leverage = \[1\] must be a number"),
+        ('[[instrument]]\nsymbol = "A"\nlot = 1.5', "lot = 1.5 must be a whole number"),
+        ('[[instrument]]\nsymbol = "A"\n' * 2, "u.toml: universe lists A more than once"),
+    ],
+)
+def test_values_of_the_wrong_kind_are_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "u.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        read_universe(tmp_path / "u.toml")

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from workbench.config import Settings
-from workbench.core.errors import ConfigError, WorkbenchError
+from workbench.core.errors import ArtifactError, ConfigError, WorkbenchError
+from workbench.research.job import Job
 from workbench.research.workspace import Workspace, write_atomically
 
 
@@ -65,6 +66,29 @@ def test_the_folder_keeps_its_settings(tmp_path):
     file.write_text("")
     with pytest.raises(ConfigError, match="is a file"):
         Workspace(file)
+    with pytest.raises(ConfigError, match="is a file"):
+        Workspace(file / "below")
+
+
+def test_the_profile_is_applied_and_not_written_down(tmp_path):
+    """What a profile caps must not look like the user's own choice to the next profile."""
+    assert Job.open(tmp_path, Settings().change(training={"profile": "demo"})).settings.training.max_rows == 80_000
+    full = Workspace(tmp_path).settings.change(training={"profile": "full"})
+    assert Job.open(tmp_path, full).settings.training.max_rows == 5_000_000
+    assert Job.open(tmp_path).settings.training.max_rows == 5_000_000
+
+
+def test_a_damaged_record_says_what_to_do(tmp_path):
+    (tmp_path / "steps.json").write_text('{"x')
+    with pytest.raises(ArtifactError, match="delete it and run the steps again"):
+        Workspace(tmp_path).outcome("train")
+
+
+def test_what_is_not_intact_is_made_again(tmp_path):
+    ws = Workspace(tmp_path)
+    ws.run("data", ["a"], lambda: {"n": 1})
+    assert "unchanged" not in ws.run("data", ["a"], lambda: {"n": 1}, intact=lambda outcome: outcome["n"] != 1)
+    assert ws.run("data", ["a"], lambda: {"n": 2}, intact=lambda outcome: True) == {"n": 1, "unchanged": True}
 
 
 def test_writes_are_whole(tmp_path):

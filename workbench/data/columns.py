@@ -52,6 +52,10 @@ def guess_columns(found: Sequence[str], given: Mapping[str, str], file: Path) ->
     if "ts" not in given and _plain(mapping.get("ts", "")) == "date" and "time" in plain:
         mapping["ts"] = f"{plain['date']}+{plain['time']}"
     _complete(mapping, found, file)
+    parts = [c for column in mapping.values() for c in ([column] if column in found else column.split("+"))]
+    twice = sorted({c for c in parts if found.count(c) > 1})
+    if twice:
+        raise DataError(f"{file.name} has {found.count(twice[0])} columns named {twice[0]!r}; keep one of them")
     return mapping
 
 
@@ -72,6 +76,8 @@ def _plain(name: str) -> str:
 def _complete(mapping: dict[str, str], found: Sequence[str], file: Path) -> None:
     missing = [field for field in REQUIRED if field not in mapping]
     if missing:
+        if len(found) == 1 and (other := next((c for c in ";\t|" if c in found[0]), None)):
+            raise DataError(f"{file.name}: its columns are separated by {other!r}; export it separated by commas")
         flags = " ".join(f"--column {field}=NAME" for field in missing)
         raise DataError(
             f"{file.name}: no column for {', '.join(missing)}; it has {', '.join(map(str, found)) or 'no columns'}. "

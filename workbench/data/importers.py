@@ -30,11 +30,12 @@ from workbench.data.quality import REASONS, check, duplicate_reasons, is_daily, 
 from workbench.data.reading import EmptyFileError, Options, find_files, read_bars
 from workbench.data.rows import replace_file, write_parquet
 from workbench.data.store import EMBEDDED, Store
-from workbench.data.times import UNREADABLE
+from workbench.data.times import GUESSED_INTERVALS, UNREADABLE
 from workbench.data.universe_file import read_universe
 
 Progress = Callable[[int, int, str], None]
 VERSION = "import 1"
+INTERVALS = (*GUESSED_INTERVALS, SESSION_MINUTES)
 ACCEPTABLE = ("second source", "reused ticker")
 
 
@@ -76,8 +77,9 @@ def _options(
 ) -> Options:  # fmt: skip
     if stamp not in (None, "start", "end"):
         raise DataError(f"--stamp {stamp}: say start or end")
-    if interval is not None and interval < 1:
-        raise DataError(f"--interval {interval}: minutes per bar must be at least 1 (390 for daily bars)")
+    if interval is not None and interval not in INTERVALS:
+        known = ", ".join(map(str, INTERVALS[:-1]))
+        raise DataError(f"--interval {interval}: minutes per bar must be {known} or {INTERVALS[-1]} (daily bars)")
     wrong = [a for a in accept if a not in ACCEPTABLE]
     if wrong:
         raise DataError(f"--accept {wrong[0]}: only {' and '.join(ACCEPTABLE)} can be accepted")

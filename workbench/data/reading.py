@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,20 @@ from workbench.core.errors import DataError
 from workbench.core.units import NS_PER_MINUTE
 from workbench.data.columns import guess_columns, symbol_of_file
 from workbench.data.quality import is_daily
-from workbench.data.times import UNREADABLE, Stamp, Times, daily_ends, guess_interval, guess_stamp, read_times
+from workbench.data.times import (
+    UNREADABLE,
+    Stamp,
+    Times,
+    common_step,
+    daily_ends,
+    guess_interval,
+    guess_stamp,
+    read_times,
+)
 
 SUFFIXES = (".parquet", ".pq", ".csv", ".csv.gz")
 UNKNOWN_NUMBERS = ["", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "-"]
+_BAD_GZIP = (gzip.BadGzipFile, zlib.error, EOFError)
 _SIDES = {"timestart": "start", "start": "start", "barstart": "start", "timeend": "end", "end": "end", "barend": "end"}
 
 
@@ -76,7 +87,7 @@ def read_bars(file: Path, options: Options, label: str = "") -> Reading:
     symbol = _symbols(table, columns, file)
     codes = symbol.cat.codes.to_numpy().astype(np.int64)
     times = read_times(_time_column(table, columns["ts"]), options.timezone, file.name)
-    interval = options.interval or guess_interval(codes, times, file.name)
+    interval = _interval(codes, times, options, file)
     out: dict[str, object] = {"symbol": symbol}
     fields = {f: pd.to_numeric(table[c], errors="coerce").to_numpy(np.float64, na_value=np.nan)
               for f, c in columns.items() if f not in ("symbol", "ts")}  # fmt: skip
@@ -94,12 +105,20 @@ def _table(file: Path, given: Mapping[str, str]) -> tuple[pd.DataFrame, dict[str
     wanted = [c for column in columns.values() for c in ([column] if column in found else column.split("+"))]
     ignored = tuple(c for c in found if c not in wanted)
     if file.suffix in (".parquet", ".pq"):
-        table = pq.read_table(file, columns=list(dict.fromkeys(wanted)), partitioning=None).to_pandas()
+        table = _parquet(file, list(dict.fromkeys(wanted)))
     else:
         table = _csv(file, columns, wanted)
     if not len(table):
         raise EmptyFileError(f"{file.name} has a header but no rows; leave it out or export it again")
     return table.reset_index(drop=True), columns, ignored
+
+
+def _parquet(file: Path, wanted: list[str]) -> pd.DataFrame:
+    """The columns `wanted` as plain columns, also where pandas had written one of them as its index."""
+    try:
+        return pq.read_table(file, columns=wanted, partitioning=None).to_pandas(ignore_metadata=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{file.name} cannot be read as Parquet: {error}; export it again") from None
 
 
 def _header(file: Path) -> list[str]:
@@ -110,8 +129,8 @@ def _header(file: Path) -> list[str]:
             return [str(n) for n in pq.read_schema(file).names]
         with _open_text(file) as f:
             return next(csv.reader(f), [])
-    except (pa.ArrowInvalid, UnicodeDecodeError, gzip.BadGzipFile, csv.Error) as error:
-        raise DataError(f"{file.name} cannot be read as {file.suffix[1:]}: {error}") from None
+    except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error, *_BAD_GZIP) as error:
+        raise DataError(f"{file.name} cannot be read as {file.suffix[1:]}: {error}; export it again") from None
 
 
 def _open_text(file: Path) -> TextIO:
@@ -128,8 +147,8 @@ def _csv(file: Path, columns: dict[str, str], wanted: list[str]) -> pd.DataFrame
             file, usecols=wanted, dtype=texts, na_values=numbers, keep_default_na=False, encoding="utf-8-sig",
             low_memory=False,
         )  # fmt: skip
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise DataError(f"{file.name} cannot be read as CSV: {error}") from None
+    except (pd.errors.ParserError, UnicodeDecodeError, *_BAD_GZIP) as error:
+        raise DataError(f"{file.name} cannot be read as CSV: {error}; export it again") from None
 
 
 def _symbols(table: pd.DataFrame, columns: dict[str, str], file: Path) -> pd.Series:
@@ -150,6 +169,19 @@ def _time_column(table: pd.DataFrame, column: str) -> pd.Series:
     if values.dtype == object and len(values.dropna()) and not isinstance(values.dropna().iloc[0], str):
         return values.astype("string")  # dates, or times of several zones, as objects: each writes its own offset
     return values
+
+
+def _interval(codes: np.ndarray, times: Times, options: Options, file: Path) -> int:
+    """Minutes per bar: as told, unless bars that lie closer together than that contradict it; else guessed."""
+    if options.interval is None:
+        return guess_interval(codes, times, file.name)
+    step = common_step(codes, times)
+    if step is not None and step < options.interval * NS_PER_MINUTE:
+        raise DataError(
+            f"{file.name}: --interval {options.interval}, but its bars lie {step / NS_PER_MINUTE:.3g} minutes apart "
+            f"and would overlap; leave --interval out, or aggregate them first"
+        )
+    return options.interval
 
 
 def _stamp(

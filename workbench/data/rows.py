@@ -36,7 +36,7 @@ def write_parquet(frame: pd.DataFrame, path: Path, note: str = "") -> None:
     )
     table = table.replace_schema_metadata({DIGEST_KEY: note.encode()})
     scratch = path.with_name(path.name + ".part")
-    pq.write_table(table, scratch, compression="zstd", use_dictionary=["symbol"])
+    pq.write_table(table, scratch, compression="zstd", use_dictionary=["symbol"], write_page_checksum=True)
     os.replace(scratch, path)
 
 
@@ -72,8 +72,24 @@ def _content(rows: pd.DataFrame) -> str:
     return digest(list(rows["symbol"].cat.categories), codes, rows["ts"].to_numpy(np.int64), numbers)
 
 
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """A Parquet file of the store, its pages held against their checksums; :class:`DataError` if it is damaged."""
+    try:
+        return pq.read_table(path, columns=columns, partitioning=None, page_checksum_verification=True)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} is damaged ({error}); make the bars again, in another folder: simulate or import")
+
+
 def stored_digest(path: Path) -> str:
-    metadata = pq.read_schema(path).metadata or {}
+    """The content digest that :func:`write_parquet` noted."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _damaged(path, error) from None
     if DIGEST_KEY not in metadata:
         raise DataError(f"{path} was not written by the workbench; import it instead of copying it into the store")
     return metadata[DIGEST_KEY].decode()
@@ -82,7 +98,7 @@ def stored_digest(path: Path) -> str:
 def read_rows(files: list[Path]) -> pd.DataFrame | None:
     if not files:
         return None
-    tables = [pq.read_table(p, partitioning=None) for p in files]
+    tables = [read_table(p) for p in files]
     table = pa.concat_tables(tables, promote_options="default").unify_dictionaries()
     symbol = table.column("symbol").combine_chunks().dictionary_encode()
     out = {"symbol": pd.Categorical.from_codes(symbol.indices.to_numpy(), symbol.dictionary.to_pylist())}
@@ -92,11 +108,11 @@ def read_rows(files: list[Path]) -> pd.DataFrame | None:
 
 
 def symbols_of(path: Path) -> list[str]:
-    return [str(s) for s in pq.read_table(path, columns=["symbol"]).column("symbol").unique().to_pylist()]
+    return [str(s) for s in read_table(path, ["symbol"]).column("symbol").unique().to_pylist()]
 
 
 def times_of(path: Path) -> np.ndarray:
-    stamps = pq.read_table(path, columns=["ts"], partitioning=None).column("ts")
+    stamps = read_table(path, ["ts"]).column("ts")
     return stamps.cast(pa.timestamp("ns", "UTC")).cast(pa.int64()).to_numpy()
 
 

@@ -66,7 +66,7 @@ class Store:
         names = tuple(symbols) if symbols is not None else listed
         unknown = [s for s in names if s not in listed]
         if unknown:
-            raise DataError(f"the store {self.root.name} has no bars of {', '.join(unknown)}; see its universe.toml")
+            raise DataError(f"{self.root} has no bars of {', '.join(unknown)}; its universe.toml lists what it has")
         stored = self._stored(interval_minutes, as_of, names)
         finer = {BAR_MINUTES: 1, SESSION_MINUTES: BAR_MINUTES}.get(interval_minutes)
         if finer and self._has(finer, as_of) and not _full(stored, self._last_ts(finer, as_of)):
@@ -172,16 +172,27 @@ class Store:
     def _nothing(self, interval: int, as_of: int) -> str:
         kind = {SESSION_MINUTES: "daily"}.get(interval, f"{interval}-minute")
         starts = [first_ts(p) for p in self._files(interval)[:1]]
-        name = self.root.name
         if starts:
-            return f"{name}: no {kind} bar was known at {iso_time(as_of)}; the first one at {iso_time(starts[0])}"
-        return f"{name} holds no {kind} bars, nor finer ones; fill it with `workbench simulate` or `workbench import`"
+            return f"{self.root}: no {kind} bar was known at {iso_time(as_of)}; the first one at {iso_time(starts[0])}"
+        coarser = ", but daily ones only" if self.intervals() == (SESSION_MINUTES,) else ""
+        return (
+            f"{self.root} holds no {kind} bars, nor finer ones{coarser}; decisions are made on 5-minute bars: add some "
+            f"of 1 or 5 minutes with `workbench import`, or simulate a market in another folder"
+        )
 
     def _meta(self) -> dict[str, list[str]]:
         path = self.root / "meta.json"
         if not path.is_file():
+            if self.intervals():
+                raise DataError(
+                    f"{path} is missing: nothing tells whether the bars beside it are simulated or real; make them "
+                    f"again, in another folder"
+                )
             return {"origins": []}
-        meta: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            meta: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"{path} is damaged ({error}); make the bars again, in another folder") from None
         if meta.get("format") != FORMAT:
             raise DataError(f"{path} is not of the format {FORMAT!r}; import the data again into a new folder")
         return meta

@@ -112,18 +112,25 @@ def _some(parsed: pd.Series, values: pd.Series, file: str) -> IntArray:
     return _ns(parsed)
 
 
-def guess_interval(symbol: IntArray, times: Times, file: str) -> int:
-    """Minutes between bars: the commonest step within a symbol, 390 for daily bars. :class:`DataError` if unclear."""
-    if times.dates:
-        return SESSION_MINUTES
+def common_step(symbol: IntArray, times: Times) -> int | None:
+    """The commonest step (ns) from a bar to the next of its symbol; None where no symbol has two."""
     order = np.lexsort((times.ns, symbol))
     ns, same = times.ns[order], np.diff(symbol[order]) == 0
     steps = np.diff(ns)[same & (ns[:-1] != UNREADABLE)]
     steps = steps[steps > 0]
     if not len(steps):
-        raise DataError(f"{file}: too few bars to tell their length; give --interval 1, 5 or 390 (daily)")
+        return None
     values, counts = np.unique(steps, return_counts=True)
-    step = int(values[np.argmax(counts)])
+    return int(values[np.argmax(counts)])
+
+
+def guess_interval(symbol: IntArray, times: Times, file: str) -> int:
+    """Minutes between bars: the commonest step within a symbol, 390 for daily bars. :class:`DataError` if unclear."""
+    if times.dates:
+        return SESSION_MINUTES
+    step = common_step(symbol, times)
+    if step is None:
+        raise DataError(f"{file}: too few bars to tell their length; give --interval 1, 5 or 390 (daily)")
     if step >= 20 * 60 * NS_PER_MINUTE:
         return SESSION_MINUTES
     minutes, rest = divmod(step, NS_PER_MINUTE)

@@ -40,7 +40,11 @@ def read_universe(path: Path | str) -> Universe:
     lines = _from_csv(text, path.name) if path.suffix.lower() == ".csv" else _from_toml(text, path.name)
     if not lines:
         raise DataError(f"universe file {path.name} lists no instrument; write one [[instrument]] (or CSV line) each")
-    return Universe(tuple(_instrument(line, f"{path.name}, instrument {i + 1}") for i, line in enumerate(lines)))
+    instruments = tuple(_instrument(line, f"{path.name}, instrument {i + 1}") for i, line in enumerate(lines))
+    try:
+        return Universe(instruments)
+    except DataError as error:
+        raise DataError(f"universe file {path.name}: {error}") from None
 
 
 def write_universe(universe: Universe) -> str:
@@ -68,7 +72,7 @@ def _from_toml(text: str, name: str) -> list[dict[str, Any]]:
     if unknown:
         raise DataError(f"universe file {name}: {unknown[0]!r} is unknown; write [[instrument]] tables")
     lines = tree.get("instrument", [])
-    if not isinstance(lines, list):
+    if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
         raise DataError(f"universe file {name}: write [[instrument]] with two brackets, one table per symbol")
     return lines
 
@@ -88,7 +92,20 @@ def _instrument(line: dict[str, Any], where: str) -> Instrument:
     for key in line:
         if key not in NAMES:
             raise DataError(f"universe file {where}: {key!r} is unknown.{nearest_name(key, NAMES)}")
+    values = {key: _value(key, value, where) for key, value in line.items()}
     try:
-        return Instrument(**{key: _KINDS.get(key, str)(value) for key, value in line.items()})
-    except ValueError as error:
-        raise DataError(f"universe file {where} ({line['symbol']}): {error}") from None
+        return Instrument(**values)
+    except DataError as error:
+        raise DataError(f"universe file {where}: {error}") from None
+
+
+def _value(key: str, value: Any, where: str) -> Any:
+    """`value` as the type of the field `key`: text, a number or a whole number."""
+    kind = _KINDS.get(key, str)
+    try:
+        if isinstance(value, (str, int, float)) and (kind is not int or int(value) == float(value)):
+            return kind(value)
+    except ValueError:
+        pass
+    told = {float: "a number", int: "a whole number", str: "text"}[kind]
+    raise DataError(f"universe file {where}: {key} = {value!r} must be {told}")

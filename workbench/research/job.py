@@ -28,14 +28,16 @@ class Job:
 
     def __init__(self, ws: Workspace) -> None:
         self.ws = ws
-        self.settings = ws.settings
+        self.settings = profile_settings(ws.settings, ws.settings.training.profile)
         self._made: dict[str, Any] = {}  # what it is -> the object, for steps of one process that share it
 
     @classmethod
     def open(cls, out: Path | str, settings: Settings | None = None) -> Job:
-        """The job of the folder `out`; `settings` None reads those of the folder. The training profile is applied."""
-        ws = Workspace(out, settings)
-        return cls(Workspace(out, profile_settings(ws.settings, ws.settings.training.profile)))
+        """The job of the folder `out`; `settings` None reads those of the folder.
+
+        The training profile is applied here and not written down: the next command may name another.
+        """
+        return cls(Workspace(out, settings))
 
     def forget(self) -> None:
         """Drop what was computed from the store, because the store has changed."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import zipfile
+import zlib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,7 @@ def load_result(path: Path) -> BacktestResult:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         plain = json.loads(arrays.pop("plain").tobytes())
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ArtifactError(f"{path} is not a saved backtest ({error}); run `workbench backtest` again") from None
     columns = [arrays.pop(f"fill.{name}").tolist() for name in FILL_FIELDS]
     fills = tuple(Fill(*row) for row in zip(*columns, strict=True))

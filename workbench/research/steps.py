@@ -7,17 +7,22 @@ interrupted, and returns its outcome as plain data (what ``--json`` prints).
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed
+from pydantic import ValidationError
 
 from workbench.analysis.report import find, render_report, report_summary
 from workbench.artifacts import load_oofs
+from workbench.artifacts.bundle import BLENDER_FORMAT, BLENDER_VERSION
+from workbench.artifacts.models import MODELS_FORMAT, MODELS_VERSION
+from workbench.artifacts.verified import read_folder
 from workbench.core.calendar import iso_date, session_of
-from workbench.core.errors import DataError, InsufficientDataError
+from workbench.core.errors import ArtifactError, ConfigError, DataError, InsufficientDataError
 from workbench.core.results import BacktestResult
 from workbench.core.types import OofForecasts
 from workbench.data.importers import import_bars
@@ -56,7 +61,11 @@ def simulate(
     job: Job, *, symbols: int = 30, days: int = 120, daily: int = 756, seed: int = 7, ic: float = 0.03
 ) -> Outcome:
     """Fill the store with the embedded market."""
-    market = MarketSettings(symbols=symbols, intraday_sessions=days, daily_sessions=daily, seed=seed, ic=ic)
+    try:
+        market = MarketSettings(symbols=symbols, intraday_sessions=days, daily_sessions=daily, seed=seed, ic=ic)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}" for e in error.errors())
+        raise ConfigError(f"this market cannot be simulated: {wrong.replace('Value error, ', '').strip()}") from None
     _refuse_other_origin(job, simulated=True)
     work = partial(_simulate, job, market)
     outcome = job.ws.run("data", ["simulate", market.digest], work, (job.ws.store_dir / "universe.toml",))
@@ -101,7 +110,7 @@ def import_data(
     outcome = {
         "origin": told.data_origin,
         "quarantined": dict(told.reasons),
-        "quarantine_file": told.quarantine,
+        "quarantine_file": str(job.ws.store_dir / told.quarantine) if told.quarantine else "",
         "remarks": [str(f) for f in told.findings],
         "read": list(told.lines()),
     }
@@ -129,7 +138,7 @@ def train(job: Job) -> Outcome:
     """Features, labels, nested walk-forward, final models and the truncation probe."""
     s = job.settings
     inputs = [job.data_digest, *(b.digest for b in (s.features, s.labels, s.training)), s.system.digest]
-    return job.ws.run("train", inputs, partial(_train, job), (job.ws.models_dir,))
+    return job.ws.run("train", inputs, partial(_train, job), intact=partial(_models_intact, job))
 
 
 def _train(job: Job) -> Outcome:
@@ -157,7 +166,33 @@ def train_models(job: Job) -> Trained:
 def _oofs(job: Job) -> dict[str, OofForecasts]:
     """The out-of-fold forecasts kept with the models, verified on the way in; read once per job."""
     models = job.ws.outcome("train")["models"]
-    return job.once(f"forecasts of {models}", lambda: load_oofs(job.ws.models_dir, models))
+    try:
+        return job.once(f"forecasts of {models}", lambda: load_oofs(job.ws.models_dir, models))
+    except ArtifactError as error:
+        error.add_note(f"`workbench train --out {job.ws.root}` puts it aside and makes it again from the fitted cells")
+        raise
+
+
+def _models_intact(job: Job, outcome: Outcome) -> bool:
+    return _intact(job.ws.models_dir / outcome["models"], MODELS_FORMAT, MODELS_VERSION)
+
+
+def _blender_intact(job: Job, outcome: Outcome) -> bool:
+    return _intact(job.ws.blenders_dir / outcome["bundle"], BLENDER_FORMAT, BLENDER_VERSION)
+
+
+def _intact(bundle: Path, form: str, version: int) -> bool:
+    """Whether the bundle is as it was saved; a damaged one is put aside under another name, and that is told."""
+    if not bundle.is_dir():
+        return False
+    try:
+        read_folder(bundle, form, version)
+    except ArtifactError as error:
+        aside = next(p for i in range(1, 1000) if not (p := bundle.with_name(f".{bundle.name}.damaged{i}")).exists())
+        bundle.rename(aside)
+        print(f"  {error}; put aside as {aside.name} and made again", file=sys.stderr, flush=True)
+        return False
+    return True
 
 
 # 4 to 8 blending, costs, gating, sizing ------------------------------------------------------------------------------
@@ -190,7 +225,7 @@ def calibrate(job: Job) -> Outcome:
     """The gates, which complete the bundle that a live system loads."""
     s = job.settings
     inputs = [job.ws.records.get("blend"), job.ws.outcome("blend"), s.gating.digest, s.sizing.digest, s.digest]
-    return job.ws.run("calibrate", inputs, partial(_calibrate, job), (job.ws.blenders_dir,))
+    return job.ws.run("calibrate", inputs, partial(_calibrate, job), intact=partial(_blender_intact, job))
 
 
 def _calibrate(job: Job) -> Outcome:
@@ -230,7 +265,22 @@ def _cost_source(job: Job) -> Callable[[int], CostModel]:
 def backtest(job: Job) -> Outcome:
     """The walk-forward stages, segment by segment, through decide() and the matching engine."""
     inputs = [job.ws.outcome("calibrate")["bundle"], job.data_digest, job.settings.digest]
-    return job.ws.run("backtest", inputs, partial(_backtest, job), (job.ws.backtest_dir / "naive.npz",))
+    made = tuple(_results(job).values())
+    return job.ws.run("backtest", inputs, partial(_backtest, job), made, lambda _: all(map(_loads, made)))
+
+
+def _results(job: Job) -> dict[float | str, Path]:
+    """Spread multiplier, or "naive", -> the file of its result."""
+    names: tuple[float | str, ...] = (*job.settings.backtest.spread_multipliers, "naive")
+    return {m: job.ws.backtest_dir / f"{m if isinstance(m, str) else format(m, 'g')}.npz" for m in names}
+
+
+def _loads(path: Path) -> bool:
+    try:
+        load_result(path)
+    except ArtifactError:
+        return False
+    return True
 
 
 def _backtest(job: Job) -> Outcome:
@@ -244,11 +294,10 @@ def _backtest(job: Job) -> Outcome:
         )  # fmt: skip
     results = dict(zip(s.backtest.spread_multipliers, runs, strict=True))
     job.ws.backtest_dir.mkdir(exist_ok=True)
-    for multiplier, result in results.items():
-        save_result(job.ws.backtest_dir / f"{multiplier:g}.npz", result)
     base = _base(results)
     naive = naive_backtest(base, job.bars, leverage=job.history.universe.leverage)
-    save_result(job.ws.backtest_dir / "naive.npz", naive)
+    for result, path in zip((*results.values(), naive), _results(job).values(), strict=True):
+        save_result(path, result)
     return {
         "first": iso_date(base.session[0]),
         "last": iso_date(base.session[-1]),
@@ -286,9 +335,9 @@ def report(job: Job) -> Outcome:
 
 
 def _report(job: Job) -> Outcome:
-    multipliers = job.settings.backtest.spread_multipliers
-    results = {m: load_result(job.ws.backtest_dir / f"{m:g}.npz") for m in multipliers}
-    naive = load_result(job.ws.backtest_dir / "naive.npz")
+    files = _results(job)
+    results = {m: load_result(files[m]) for m in job.settings.backtest.spread_multipliers}
+    naive = load_result(files["naive"])
     stacks = {tranche.segment: tranche.stack for tranche in _tranches(job)}
     with progress("report"):
         inputs = report_inputs(job, _oofs(job), final_stages(job).stages, stacks, results, naive)

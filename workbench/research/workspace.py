@@ -17,7 +17,7 @@ from typing import Any
 from workbench import __version__
 from workbench.config import Settings
 from workbench.core.digest import digest
-from workbench.core.errors import ConfigError, WorkbenchError
+from workbench.core.errors import ArtifactError, ConfigError, WorkbenchError
 
 STEPS = ("data", "train", "blend", "calibrate", "backtest", "report")
 
@@ -35,8 +35,9 @@ class Workspace:
         if settings is None:
             settings = Settings.from_toml(config) if config.is_file() else Settings()
         self.settings = settings
-        if self.root.exists() and not self.root.is_dir():
-            raise ConfigError(f"workspace {self.root} is a file; name a folder with --out")
+        blocked = next((p for p in (self.root, *self.root.parents) if p.exists() and not p.is_dir()), None)
+        if blocked is not None:
+            raise ConfigError(f"workspace {self.root}: {blocked} is a file; name a folder with --out")
         self.root.mkdir(parents=True, exist_ok=True)
         write_atomically(config, settings.to_toml())
 
@@ -70,7 +71,12 @@ class Workspace:
         path = self.root / "steps.json"
         if not path.is_file():
             return {}
-        records: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            records: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ArtifactError(
+                f"{path} is damaged ({error}); delete it and run the steps again: bars and fitted cells are kept"
+            ) from None
         return records
 
     def outcome(self, step: str) -> dict[str, Any]:
@@ -82,18 +88,27 @@ class Workspace:
         outcome: dict[str, Any] = record["outcome"]
         return outcome
 
-    def run(self, step: str, inputs: Any, work: Callable[[], dict[str, Any]], made: tuple[Path, ...] = ()) -> Any:
-        """The outcome of `step`: from the record if `inputs` have the same digest and all of `made` exist, or new."""
+    def run(
+        self,
+        step: str,
+        inputs: Any,
+        work: Callable[[], dict[str, Any]],
+        made: tuple[Path, ...] = (),
+        intact: Callable[[dict[str, Any]], bool] = lambda outcome: True,
+    ) -> Any:
+        """The outcome of `step`: from the record if `inputs` have the same digest, all of `made` exist and what the
+        recorded outcome names is `intact`, or new."""
         name = digest(step, __version__, inputs)
         record = self.records.get(step)
-        if record is not None and record["inputs"] == name and all(p.exists() for p in made):
+        same = record is not None and record["inputs"] == name and all(p.exists() for p in made)
+        if record is not None and same and intact(record["outcome"]):
             return record["outcome"] | {"unchanged": True}
         start = time.monotonic()
         outcome = work()
         later = STEPS[STEPS.index(step) + 1 :]
         records = {k: v for k, v in self.records.items() if k not in later}
         records[step] = {"inputs": name, "seconds": round(time.monotonic() - start, 1), "outcome": outcome}
-        write_atomically(self.root / "steps.json", json.dumps(records, indent=1, sort_keys=True))
+        write_atomically(self.root / "steps.json", json.dumps(records, indent=1))
         return outcome
 
 
