@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
+from workbench.config import Settings
+from workbench.core.errors import ArtifactError
+from workbench.research import steps
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = '[training]\nfamilies = ["FTRLProximal"]\nsegments = 2\nmax_rows = 4000\njobs = 1\n'
@@ -148,17 +153,18 @@ def test_every_step_alone_makes_the_whole_job_and_the_second_time_nothing(tmp_pa
     config.write_text(SMALL)
     common = ["--out", str(out), "--config", str(config), "--json"]
     market = ["--symbols", "6", "--days", "30", "--daily", "120"]
-    steps = [["simulate", *market], *([s] for s in ("train", "blend", "calibrate", "backtest", "report"))]
-    for step in steps:
-        done = workbench(*step, *common)
+    commands = [["simulate", *market], *([s] for s in ("train", "blend", "calibrate", "backtest", "report"))]
+    for command in commands:
+        done = workbench(*command, *common)
         assert done.returncode == 0, done.stderr
-        assert "unchanged" not in json.loads(done.stdout)
+        assert "unchanged" not in json.loads(done.stdout, parse_constant=pytest.fail)  # JSON has no NaN
     page = out / "report.html"
     made = page.stat().st_mtime_ns
     assert "<svg" in page.read_text()
-    for step in steps:
-        assert json.loads(workbench(*step, *common).stdout)["unchanged"] is True
+    for command in commands:
+        assert json.loads(workbench(*command, *common).stdout)["unchanged"] is True
     assert page.stat().st_mtime_ns == made
+    assert workbench("report", *common[:-1]).stdout.splitlines()[-1].endswith("report.html")
 
 
 def test_an_interrupted_training_goes_on(tmp_path):
@@ -184,32 +190,28 @@ def test_an_interrupted_training_goes_on(tmp_path):
 
 def test_damaged_results_are_told_put_aside_and_made_again(tmp_path):
     """A flipped byte, a deleted file: the message names the command that mends it, and that command does."""
-    config, out = tmp_path / "small.toml", tmp_path / "out"
-    config.write_text(SMALL)
-    common = ["--out", str(out), "--config", str(config), "--json"]
-    assert workbench("simulate", "--symbols", "4", "--days", "25", "--daily", "80", *common).returncode == 0
-    steps = ("train", "blend", "calibrate", "backtest", "report")
-    first = {}
-    for step in steps:
-        done = workbench(step, *common)
-        assert done.returncode == 0, done.stderr
-        first[step] = json.loads(done.stdout, parse_constant=pytest.fail)
-    (out / "report.html").unlink()
-    flip(next(out.glob("models/*/oof/5m.parquet")))
-    done = workbench("report", *common)
-    assert done.returncode == 2
-    assert f"`workbench train --out {out}` puts it aside" in done.stderr
-    flip(next(out.glob("blenders/*/gates.json")))
-    flip(out / "backtest" / "1.npz")
-    for step in steps:
-        done = workbench(step, *common)
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout) == first[step]
-    assert len(list(out.glob("models/.*.damaged1"))) == 1
-    (out / "backtest" / "1.npz").unlink()
-    flip(out / "backtest" / "2.npz")
-    (out / "report.html").unlink()
-    assert "run `workbench backtest` again" in workbench("report", *common).stderr
-    assert json.loads(workbench("backtest", *common).stdout) == first["backtest"]
-    assert workbench("report", *common).returncode == 0
-    assert workbench("report", "--out", str(out)).stdout.splitlines()[-1].endswith("report.html")
+    settings = Settings().change(training={"families": ["FTRLProximal"], "segments": 2, "max_rows": 4000, "jobs": 1})
+    steps.simulate(steps.Job.open(tmp_path, settings), symbols=4, days=25, daily=80)
+
+    def again(*names: str) -> dict:
+        return {name: getattr(steps, name)(steps.Job.open(tmp_path)) for name in names}
+
+    later = ("train", "blend", "calibrate", "backtest", "report")
+    done = again(*later)
+    flip(next(tmp_path.glob("models/*/oof/5m.parquet")))
+    flip(next(tmp_path.glob("blenders/*/gates.json")))
+    flip(tmp_path / "backtest" / "1.npz")
+    (tmp_path / "report.html").unlink()
+    told = workbench("report", "--out", str(tmp_path))
+    assert told.returncode == 2
+    assert "run `workbench backtest` again" in told.stderr
+    with pytest.raises(ArtifactError, match=r"5m\.parquet was changed") as error:
+        again("backtest")
+    assert f"`workbench train --out {tmp_path}` puts it aside" in error.value.__notes__[0]
+    assert json.dumps(again(*later)) == json.dumps(done)
+    for folder in ("models", "blenders"):
+        assert len(list(tmp_path.glob(f"{folder}/.*.damaged1"))) == 1
+    (tmp_path / "backtest" / "2.npz").unlink()
+    assert again("backtest") == {"backtest": done["backtest"]}
+    shutil.rmtree(next(tmp_path.glob("models/*/manifest.json")).parent)
+    assert again("train") == {"train": done["train"]}

@@ -650,14 +650,14 @@ def test_files_that_are_cut_short_and_columns_that_come_twice_are_named(tmp_path
     (tmp_path / "twice.csv").write_text(
         text.replace("volume", "volume,close", 1).replace("\n", ",1\n").replace(",1", "", 1)
     )
-    with pytest.raises(DataError, match="twice.csv has 2 columns named 'close'"):
+    with pytest.raises(DataError, match=r"twice\.csv has 2 columns named 'close'"):
         import_bars(tmp_path / "twice.csv", tmp_path / "store")
     (tmp_path / "semicolon.csv").write_text(text.replace(",", ";"))
     with pytest.raises(DataError, match="separated by ';'; export it separated by commas"):
         import_bars(tmp_path / "semicolon.csv", tmp_path / "store")
     table = pa.Table.from_pandas(frame(last="2025-07-02"), preserve_index=False)
     pq.write_table(table.append_column("close", table["close"]), tmp_path / "twice.parquet")
-    with pytest.raises(DataError, match="twice.parquet has 2 columns named 'close'"):
+    with pytest.raises(DataError, match=r"twice\.parquet has 2 columns named 'close'"):
         import_bars(tmp_path / "twice.parquet", tmp_path / "store")
 
 

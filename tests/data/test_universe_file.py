@@ -46,7 +46,7 @@ def test_only_the_symbol_is_compulsory(tmp_path: Path) -> None:
         ("u.toml", "[[instrument]]\ntype='STK'\n", "instrument 1 has no symbol"),
         ("u.toml", "[[instrument]]\nsymbol='A'\nleverage=0\n", r"\(A\): A: leverage 0.0 must be finite and not zero"),
         ("u.csv", "ticker,type\nA,STK\n", "no column symbol; it has ticker, type"),
-        ("u.csv", "symbol,leverage\nA,high\n", r"instrument 1 \(A\): could not convert"),
+        ("u.csv", "symbol,leverage\nA,high\n", r"instrument 1 \(A\): leverage = 'high' must be a number"),
         ("u.csv", "symbol\nA\nA\n", "lists A more than once"),
         ("u.csv", "symbol,type\nA,FUT\n", "type 'FUT' is unknown"),
     ],
@@ -71,7 +71,7 @@ def test_the_example_of_the_guide_can_be_read() -> None:
     ("text", "message"),
     [
         ("instrument = [1, 2]", "one table per symbol"),
-        ('[[instrument]]\nsymbol = "A"\nleverage = [1]', r"u.toml, instrument 1: leverage = \[1\] must be a number"),
+        ('[[instrument]]\nsymbol = "A"\nleverage = [1]', r"instrument 1 \(A\): leverage = \[1\] must be a number"),
         ('[[instrument]]\nsymbol = "A"\nlot = 1.5', "lot = 1.5 must be a whole number"),
         ('[[instrument]]\nsymbol = "A"\n' * 2, "u.toml: universe lists A more than once"),
     ],

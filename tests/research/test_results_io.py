@@ -39,5 +39,5 @@ def test_what_is_no_result_is_refused_by_name(tmp_path):
     path.write_bytes(b"nonsense")
     with pytest.raises(ArtifactError, match=r"1\.npz is not a saved backtest"):
         load_result(path)
-    with pytest.raises(ArtifactError, match="none.npz"):
+    with pytest.raises(ArtifactError, match=r"none\.npz"):
         load_result(tmp_path / "none.npz")

@@ -92,6 +92,7 @@ def _instrument(line: dict[str, Any], where: str) -> Instrument:
     for key in line:
         if key not in NAMES:
             raise DataError(f"universe file {where}: {key!r} is unknown.{nearest_name(key, NAMES)}")
+    where = f"{where} ({line['symbol']})"
     values = {key: _value(key, value, where) for key, value in line.items()}
     try:
         return Instrument(**values)

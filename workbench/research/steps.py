@@ -145,6 +145,7 @@ def _train(job: Job) -> Outcome:
     trained = train_models(job)
     with progress("truncation probe"):
         verdict = truncation_probe(job.bars, job.daily, job.universe, job.settings, full=job.history)
+    _put_damaged_aside(job.ws.models_dir, MODELS_FORMAT, MODELS_VERSION)
     models = save_trained(trained, job.ws.models_dir)
     return {
         "models": models,
@@ -179,6 +180,12 @@ def _models_intact(job: Job, outcome: Outcome) -> bool:
 
 def _blender_intact(job: Job, outcome: Outcome) -> bool:
     return _intact(job.ws.blenders_dir / outcome["bundle"], BLENDER_FORMAT, BLENDER_VERSION)
+
+
+def _put_damaged_aside(root: Path, form: str, version: int) -> None:
+    """A damaged bundle must not stand in the way of the same one made anew."""
+    for bundle in sorted(p for p in root.glob("[!.]*") if p.is_dir()):
+        _intact(bundle, form, version)
 
 
 def _intact(bundle: Path, form: str, version: int) -> bool:
@@ -230,6 +237,7 @@ def calibrate(job: Job) -> Outcome:
 
 def _calibrate(job: Job) -> Outcome:
     fitted, models = final_stages(job), job.ws.outcome("train")["models"]
+    _put_damaged_aside(job.ws.blenders_dir, BLENDER_FORMAT, BLENDER_VERSION)
     bundle = save_stages(fitted, job.ws.blenders_dir, job.ws.models_dir, models)
     skill = {
         label: {name: {"map": side.map.kind, "brier_skill": side.skill, "se": side.se} for name, side in both.items()}

@@ -11,10 +11,11 @@ import json
 import os
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from workbench import __version__
+import workbench
 from workbench.config import Settings
 from workbench.core.digest import digest
 from workbench.core.errors import ArtifactError, ConfigError, WorkbenchError
@@ -98,7 +99,7 @@ class Workspace:
     ) -> Any:
         """The outcome of `step`: from the record if `inputs` have the same digest, all of `made` exist and what the
         recorded outcome names is `intact`, or new."""
-        name = digest(step, __version__, inputs)
+        name = digest(step, code_digest(), inputs)
         record = self.records.get(step)
         same = record is not None and record["inputs"] == name and all(p.exists() for p in made)
         if record is not None and same and intact(record["outcome"]):
@@ -110,6 +111,13 @@ class Workspace:
         records[step] = {"inputs": name, "seconds": round(time.monotonic() - start, 1), "outcome": outcome}
         write_atomically(self.root / "steps.json", json.dumps(records, indent=1))
         return outcome
+
+
+@cache
+def code_digest() -> str:
+    """Digest of the package's Python sources: what other code has made is not up to date."""
+    room = Path(workbench.__file__).parent
+    return digest(*(p.read_bytes() for p in sorted(room.rglob("*.py"))))
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -130,12 +130,16 @@ class CellResult:
     parity: FloatArray = field(default_factory=lambda: np.empty(0))
 
 
+ROWS = ("workbench.training.cells", "workbench.training.dataset", "workbench.stats.splits")
+"""The modules that choose and weigh the rows of a fit."""
+
+
 def family_version(family: Family) -> str:
-    """Digest of the code that fits the family (its module and the models room) and of the libraries beneath it.
+    """Digest of the code that fits the family (its module, the models room, ROWS) and of the libraries beneath it.
 
     Editing a family of one's own refits its cells and no others.
     """
-    return digest(repr(family), _source_digest(type(family).__module__), _models_digest())
+    return digest(repr(family), _source_digest(type(family).__module__), _models_digest(), *map(_source_digest, ROWS))
 
 
 @cache
