@@ -87,6 +87,7 @@ def test_a_mistyped_command_names_its_neighbour():
         (["train", "--profile", "huge"], "huge"),
         (["run", "--data", ".", "--column", "close"], "FIELD=NAME"),
         (["train", "--config", "none.toml"], "none.toml"),
+        (["simulate", "--config", "tests/research/wrong_family.toml"], "LightGBM"),
         (["train", "--config", "docs"], "docs is a folder"),
         (["report"], "does not exist; `workbench simulate"),
         (["simulate", "--days", "100", "--daily", "60"], "100 must not exceed daily_sessions 60"),
@@ -213,5 +214,5 @@ def test_damaged_results_are_told_put_aside_and_made_again(tmp_path):
         assert len(list(tmp_path.glob(f"{folder}/.*.damaged1"))) == 1
     (tmp_path / "backtest" / "2.npz").unlink()
     assert again("backtest") == {"backtest": done["backtest"]}
-    shutil.rmtree(next(tmp_path.glob("models/*/manifest.json")).parent)
+    shutil.rmtree(next(tmp_path.glob("models/[!.]*/manifest.json")).parent)
     assert again("train") == {"train": done["train"]}

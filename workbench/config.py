@@ -201,6 +201,13 @@ class BacktestSettings(Branch):
     spread_multipliers: tuple[float, ...] = (0.5, 1.0, 2.0)
     embargo_sessions: int = Field(1, ge=1)
 
+    @field_validator("spread_multipliers")
+    @classmethod
+    def _some(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value or min(value) < 0 or len(set(value)) != len(value):
+            raise ValueError("must name at least one multiplier of the spread, each once and >= 0")
+        return value
+
 
 class BrokerSettings(Branch):
     """Where the broker listens; no host means the simulated gateway."""

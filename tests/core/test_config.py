@@ -56,6 +56,7 @@ def test_toml_round_trip_is_exact(tmp_path):
         ({"horizons": ["7m"]}, "horizon '7m' is unknown"),
         ({"device": "tpu"}, "device.*tpu"),
         ({"symbols": ["A", "A"]}, "more than once"),
+        ({"no_trade_band": -1.0}, "no_trade_band"),
         ({"ibkr": {"prot": 4001}}, "Did you mean 'port'?"),
     ],
 )
@@ -81,6 +82,12 @@ def test_a_mistyped_table_names_its_neighbour(tmp_path):
         Settings.from_toml(path)
     with pytest.raises(ConfigError, match="does not exist"):
         Settings.from_toml(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("multipliers", [(), (1.0, 1.0), (-1.0,)])
+def test_spread_multipliers_are_some_and_each_once(multipliers):
+    with pytest.raises(ConfigError, match="at least one multiplier"):
+        Settings().change(backtest={"spread_multipliers": multipliers})
 
 
 def test_horizons_come_back_in_order():

@@ -15,6 +15,8 @@ from workbench.core.universe import Universe
 from workbench.data.store import Store
 from workbench.features.engine import build_history
 from workbench.features.history import FeatureHistory
+from workbench.models.registry import find
+from workbench.models.strategies import find_strategy
 from workbench.progress import progress
 from workbench.research.workspace import Workspace
 from workbench.training.labels import Labels, make_daily_labels, make_labels
@@ -35,8 +37,14 @@ class Job:
     def open(cls, out: Path | str, settings: Settings | None = None) -> Job:
         """The job of the folder `out`; `settings` None reads those of the folder.
 
-        The training profile is applied here and not written down: the next command may name another.
+        The training profile is applied here and not written down: the next command may name another. Names of
+        families and strategies that nobody registered are refused before anything is written.
         """
+        if settings is not None:
+            for family in settings.training.families:
+                find(family)
+            for strategy in settings.training.strategies:
+                find_strategy(strategy)
         return cls(Workspace(out, settings))
 
     def forget(self) -> None:

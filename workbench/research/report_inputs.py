@@ -42,9 +42,10 @@ def data_summary(job: Job) -> DataSummary:
     )
 
 
-def horizon_blends(blender: HorizonBlender) -> dict[str, HorizonBlend]:
-    """What the final blender learned, by horizon."""
-    return {
+def horizon_blends(blender: HorizonBlender, horizons: tuple[str, ...]) -> dict[str, HorizonBlend]:
+    """What the final blender learned, for each of `horizons`; one without forecasts says so."""
+    silent = HorizonBlend({}, abstained="no family could be fitted out of sample")
+    return dict.fromkeys(horizons, silent) | {
         label: HorizonBlend(
             weights={model_name(key.family, key.strategy): w for key, w in zip(fit.keys, fit.weights, strict=True)},
             penalty=fit.penalty,
@@ -116,7 +117,7 @@ def report_inputs(
         data_origin=job.bars.data_origin,
         data=data_summary(job),
         oofs=oofs,
-        blends=horizon_blends(final.blender),
+        blends=horizon_blends(final.blender, job.settings.system.horizons),
         gates=gate_samples(oofs, stacks),
         costs=cost_fit(final.costs),
         results=results,
