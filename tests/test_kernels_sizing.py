@@ -58,6 +58,13 @@ def test_limits_are_the_projection(seed, gross, net):
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("weight", [0.01, 0.03, -0.5, 1.0])
+def test_one_name_under_a_net_limit_of_zero_is_flat(weight):
+    """Not a residue of 1e-80 with the other sign."""
+    out = kernels.project_limits(np.array([weight]), max_weight=0.05, target_gross=0.02, max_net=0.0)
+    np.testing.assert_array_equal(out, [0.0])
+
+
 @given(seeds, tight, tight)
 @settings(max_examples=300)
 def test_limits_hold_and_symmetries(seed, gross, net):

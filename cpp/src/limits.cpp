@@ -132,7 +132,7 @@ private:
     void scatter() {
         for (std::size_t f = 0; f < work_.names.size(); ++f) {
             const std::size_t i = work_.names[f];
-            out_[i] = std::copysign(1.0, limits_.leverage[i]) * work_.solution[f];
+            out_[i] = settled(i, std::copysign(1.0, limits_.leverage[i]) * work_.solution[f]);
         }
     }
 
@@ -157,7 +157,12 @@ private:
     void scale(double factor, Chosen chosen) {
         const double bounded = std::clamp(factor, 0.0, 1.0) * (1.0 - 4.0 * unit_roundoff);
         for (std::size_t i = 0; i < n_; ++i)
-            if (is_free(i) && chosen(limits_.leverage[i] * out_[i])) out_[i] *= bounded;
+            if (is_free(i) && chosen(limits_.leverage[i] * out_[i])) out_[i] = settled(i, out_[i] * bounded);
+    }
+
+    // A net limit of zero leaves residues far below the rounding of what was given: they are zero, and have no sign.
+    double settled(std::size_t i, double weight) const {
+        return std::abs(weight) <= 0x1p-100 * std::abs(w_[i]) ? 0.0 : weight;
     }
 
     Input w_;
