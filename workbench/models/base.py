@@ -12,11 +12,13 @@ Conventions shared by all families
 * Rows with an unknown label or a weight of 0 are left out of the fit. Fewer than `min_rows` such rows is an
   :class:`~workbench.core.errors.InsufficientDataError`.
 * The same inputs, seed and threads give the same bytes in :meth:`Fitted.files`.
+* The last columns of X may be *context*: not features of the schema but what else is known of the row, named by
+  `context` (see CONTEXT). A row with an unknown context predicts NaN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -27,6 +29,13 @@ from workbench.models.windows import WindowView
 
 Inputs: TypeAlias = FloatArray | WindowView
 """(R, F) features, or a view of R windows for a sequential family."""
+
+CONTEXT = ("p_peak", "p_valley", "symbol")
+"""What may stand behind the features: calibrated barrier probabilities, and the number of the symbol (-1 unknown)."""
+
+AUXILIARY = ("peak", "valley", "highest", "lowest", "cost")
+"""What a family may learn from beside the label, in sigmas where it is a return: which barrier was touched first, the
+largest and smallest return on the way, and the cost of the round trip."""
 
 Task = Literal["regress", "classify"]
 Side = Literal["peak", "valley"]
@@ -125,7 +134,12 @@ class RuntimeModel(Protocol):
 
     @property
     def n_features(self) -> int:
-        """F, without the session marker of a window."""
+        """F of the schema, without context and without the session marker of a window."""
+        ...
+
+    @property
+    def context(self) -> tuple[str, ...]:
+        """Names of CONTEXT that stand behind the F features of a row."""
         ...
 
     @property
@@ -134,7 +148,7 @@ class RuntimeModel(Protocol):
         ...
 
     def predict(self, X: Any) -> FloatArray:
-        """(R,) for X (R, F), a WindowView, or (R, L, F + 1) windows with the marker.
+        """(R,) for X (R, F + E) with E columns of context, a WindowView, or (R, L, F + E + 1) windows with the marker.
 
         Raises :class:`ModelFailure` when its runtime fails.
         """
@@ -164,6 +178,26 @@ class Family(Protocol):
         ...
 
     @property
+    def shares(self) -> bool:
+        """Whether `fit_tasks` learns several labels at once (a shared trunk or vector leaves)."""
+        ...
+
+    @property
+    def linear(self) -> bool:
+        """Whether it cannot let one feature change the meaning of another: pooled tasks then need interactions."""
+        ...
+
+    @property
+    def per_symbol(self) -> bool:
+        """Whether it wants the context ``symbol``."""
+        ...
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of AUXILIARY that it learns from."""
+        ...
+
+    @property
     def min_rows(self) -> int: ...
 
     def fit(
@@ -177,11 +211,36 @@ class Family(Protocol):
         threads: int = 1,
         budget: Budget = DEFAULT_BUDGET,
         gap: int | None = None,
+        context: Sequence[str] = (),
+        auxiliary: Mapping[str, FloatArray] | None = None,
+        device: str = "cpu",
     ) -> Fitted:
         """Learn y (R,) from X; `weight` (R,) >= 0 (uniqueness), default 1.
 
         Rows come in time order. What is tuned inside (early stopping, stack weights) is tuned on later rows, with
         `gap` rows between (the rows of one label length; default 2 % of all), so that no label reaches across.
+        `context` names the last columns of X; `auxiliary` name -> (R,) must hold what the family `needs`.
+        `device`: where a network is trained.
+        """
+        ...
+
+    def fit_tasks(
+        self,
+        X: Inputs,
+        Y: FloatArray,
+        weight: FloatArray | None = None,
+        *,
+        seed: int,
+        threads: int = 1,
+        budget: Budget = DEFAULT_BUDGET,
+        gap: int | None = None,
+        context: Sequence[str] = (),
+        auxiliary: Mapping[str, FloatArray] | None = None,
+        device: str = "cpu",
+    ) -> tuple[Fitted, ...]:
+        """One model per column of Y (R, K), learned together; NaN in Y is a label that is missing for that row.
+
+        `weight` and `auxiliary` are (R, K). ConfigError where the family does not share.
         """
         ...
 

@@ -24,7 +24,8 @@ LIGHTGBM_FILE = "model.txt"
 class FittedModel:
     """What `Family.fit` returns. `native` maps clean rows (or a WindowView) to (R,); `content` holds the model file.
 
-    `header` is what a loader must know: format, family, task, n_features, length of the window (0 for tabular).
+    `header` is what a loader must know: format, family, task, n_features, length of the window (0 for tabular), and
+    the names of the context behind the features.
     """
 
     family: str
@@ -36,30 +37,32 @@ class FittedModel:
 
     def predict(self, X: Inputs) -> FloatArray:
         """(R,) prediction of the fitting library; NaN where the row abstains."""
+        context = len(self.header["context"])
         if isinstance(X, WindowView):
-            self._check_width(X.n_features, X.length)
-            return abstaining(self.native(X), clean(X.latest()))
-        check_shape(f"{self.family}: X", np.asarray(X), (-1, self.header["n_features"]))
+            self._check_width(X)
+            return abstaining(self.native(X), clean(X.latest()), context)
+        check_shape(f"{self.family}: X", np.asarray(X), (-1, self.header["n_features"] + context))
         x = clean(X)
-        return abstaining(self.native(x), x)
+        return abstaining(self.native(x), x, context)
 
     def files(self) -> dict[str, bytes]:
         """Header and model, as bytes."""
         header = json.dumps(self.header, sort_keys=True, indent=1).encode()
         return {HEADER: header, **self.content}
 
-    def _check_width(self, n_features: int, length: int) -> None:
-        want = self.header["n_features"], self.header["length"]
-        if (n_features, length) != want:
+    def _check_width(self, X: WindowView) -> None:
+        want = self.header["n_features"], len(self.header["context"]), self.header["length"]
+        if (X.n_features, X.n_context, X.length) != want:
             raise DataError(
-                f"{self.family} was fitted on {want[0]} features x {want[1]} bars, got {n_features} x {length}"
+                f"{self.family} was fitted on {want[0]} features and {want[1]} of context x {want[2]} bars, got "
+                f"{X.n_features} and {X.n_context} x {X.length}"
             )
 
 
-def abstaining(prediction: Any, x: Any) -> FloatArray:
-    """(R,) float64 with NaN where the row of x has no known feature or the prediction is not finite."""
+def abstaining(prediction: Any, x: Any, n_context: int = 0) -> FloatArray:
+    """(R,) float64 with NaN where the row of x is unknown (see `unknown_rows`) or the prediction is not finite."""
     out = np.array(prediction, np.float64).reshape(-1)
-    out[unknown_rows(x) | ~np.isfinite(out)] = np.nan
+    out[unknown_rows(x, n_context) | ~np.isfinite(out)] = np.nan
     return out
 
 
@@ -67,8 +70,8 @@ def header_of(sample: Sample, form: str) -> dict[str, Any]:
     """The header of a model fitted on `sample`."""
     length = 0 if sample.windows is None else sample.windows.length
     return {
-        "format": form, "family": sample.family, "task": sample.task, "n_features": int(sample.x.shape[1]),
-        "length": length,
+        "format": form, "family": sample.family, "task": sample.task, "n_features": sample.n_features,
+        "length": length, "context": list(sample.context),
     }  # fmt: skip
 
 

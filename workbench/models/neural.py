@@ -1,180 +1,245 @@
-"""Training of small networks in PyTorch: the one module of `models` that imports torch; nothing live imports it."""
+"""Training of small networks in PyTorch: early stopping on later rows, calibrated heads, deterministic bytes.
+
+Imported only to train; nothing live does.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor
 
 from workbench.core.arrays import FloatArray
+from workbench.core.errors import ConfigError
 from workbench.models.losses import log_loss, skill, slope
-from workbench.models.prepare import Sample
+from workbench.models.networks.layers import Batch, Network, SequenceNetwork
+from workbench.models.prepare import Sample, Standardiser, clean
+from workbench.models.windows import WindowView, session_marker
 
 PREDICTION_BATCH = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a network is trained: AdamW, `checks` looks at the later rows per epoch, the best look wins."""
+    """How a network is trained: AdamW with `rate` and `decay`, at most `batch` rows per update and at least 64 updates
+    per epoch where there are rows for it, `checks` looks at the later rows per epoch; the best look wins."""
 
-    batch: int
     rate: float
     decay: float
+    batch: int = 1024
     checks: int = 2
+
+    def batch_of(self, rows: int) -> int:
+        """Rows per update for a sample of `rows`."""
+        return int(np.clip(rows // 64, min(64, self.batch), self.batch))
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The look that won: its `score` (mean over tasks), after `updates`."""
+
+    score: float
+    updates: int
+
+
+def check_training_device(device: str) -> None:
+    """ConfigError unless PyTorch can train on `device`."""
+    if device not in ("cpu", "cuda"):
+        raise ConfigError(f"device {device!r} is unknown: choose cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "device 'cuda' was asked for, but this PyTorch sees no GPU: install a CUDA build of torch on a machine "
+            "with one, or train on the cpu"
+        )
 
 
 @contextmanager
-def deterministic(seed: int, threads: int) -> Iterator[None]:
+def deterministic(seed: int, threads: int, device: str = "cpu") -> Iterator[None]:
     """torch with its own random state and `threads` threads; both are restored afterwards."""
+    check_training_device(device)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
+    if device == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may sum in any order
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):
             torch.manual_seed(seed)
             yield
     finally:
         torch.set_num_threads(before)
 
 
-def perceptron(n_features: int, hidden: tuple[int, ...], dropout: float) -> nn.Sequential:
-    """Linear, ReLU, dropout for each hidden width, then a linear head that starts at 0."""
-    layers: list[nn.Module] = []
-    for width in hidden:
-        layers += [nn.Linear(n_features, width), nn.ReLU(), nn.Dropout(dropout)]
-        n_features = width
-    return nn.Sequential(*layers, _quiet(nn.Linear(n_features, 1)), nn.Flatten(0))
+class TableFeed:
+    """Standardised rows (R, F) on the device."""
 
+    def __init__(self, x: Any, standardiser: Standardiser, device: str) -> None:
+        self._z = torch.from_numpy(standardiser.apply(x)).to(device)
 
-class Recurrent(nn.Module):
-    """Projection of each bar, dropout, one LSTM layer, and a linear head on its last state that starts at 0."""
+    def __len__(self) -> int:
+        return len(self._z)
 
-    def __init__(self, n_channels: int, projection: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.project = nn.Linear(n_channels, projection)
-        self.dropout = nn.Dropout(dropout)
-        self.lstm = nn.LSTM(projection, hidden, batch_first=True)
-        self.head = _quiet(nn.Linear(hidden, 1))
+    def inputs(self, index: Tensor) -> Tensor:
+        """(b, F) rows `index`."""
+        return self._z[index]
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(R,) from x (R, L, channels)."""
-        return self.recur(self.project(x))
-
-    def recur(self, projected: torch.Tensor) -> torch.Tensor:
-        """(R,) from bars that are projected already (R, L, projection)."""
-        _, (state, _) = self.lstm(self.dropout(projected))
-        out: torch.Tensor = self.head(self.dropout(state[0]))[:, 0]
+    def outputs(self, network: Network, index: Tensor) -> Tensor:
+        """(b, K) outputs of rows `index`."""
+        out: Tensor = network(self._z[index])
         return out
 
 
-def _quiet(layer: nn.Linear) -> nn.Linear:
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
+class WindowFeed:
+    """The bars that some windows need, standardised once and kept on the device: L rows of "unknown" in front."""
+
+    def __init__(self, view: WindowView, standardiser: Standardiser, device: str) -> None:
+        first = max(0, int(view.rows.min(initial=0)) - view.length + 1)
+        features = standardiser.part(slice(0, view.n_features))
+        known = features.apply(clean(view.values[first : int(view.rows.max(initial=-1)) + 1]))
+        blank = np.zeros((view.length, *known.shape[1:]), np.float32)
+        context = np.zeros((len(view), 0), np.float32)
+        if view.context is not None:
+            context = standardiser.part(slice(view.n_features, None)).apply(clean(view.context))
+        marker = session_marker(view.bar_of_session[view.rows], view.length)
+        arrays = np.concatenate([blank, known]), view.rows - first + view.length, view.columns, context, marker
+        self._z, self._rows, self._columns, self._context, self._marker = (
+            torch.from_numpy(np.array(a)).to(device) for a in arrays
+        )
+        self._back = torch.arange(1 - view.length, 1, device=device)
+        self._projected: tuple[Any, Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def inputs(self, index: Tensor) -> Tensor:
+        """(b, L, C) windows `index`: features, context, marker."""
+        bars = self._gather(self._z, index)
+        context = self._context[index][:, None, :].expand(-1, bars.shape[1], -1)
+        return torch.cat([bars, context, self._marker[index][:, :, None]], dim=2)
+
+    def outputs(self, network: Network, index: Tensor) -> Tensor:
+        """(b, K) outputs of windows `index`. Each bar is projected once, however many windows hold it."""
+        assert isinstance(network, SequenceNetwork)
+        weight, width = network.project.weight, self._z.shape[2]
+        bars = self._gather(self._bars(network), index)
+        marker, context = self._marker[index], self._context[index]
+        bars = bars + (context @ weight[:, width:-1].T)[:, None, :] + marker[:, :, None] * weight[:, -1]
+        now = self._rows[index], self._columns[index]
+        return network.read(bars, torch.cat([self._z[now], context, marker[:, -1:]], dim=1))
+
+    def _bars(self, network: SequenceNetwork) -> Tensor:
+        """Every bar projected; remembered until the projection changes."""
+        weight, bias = network.project.weight, network.project.bias
+        state = (id(network), weight._version, bias._version)
+        if self._projected is None or self._projected[0] != state:
+            projected = torch.nn.functional.linear(self._z, weight[:, : self._z.shape[2]], bias)
+            self._projected = state, projected
+        return self._projected[1]
+
+    def _gather(self, values: Tensor, index: Tensor) -> Tensor:
+        at = self._rows[index][:, None] + self._back
+        return values[at, self._columns[index][:, None]]
 
 
-def train(
-    network: Any,
-    early: Sample,
-    late: Sample,
-    gather: Callable[[Any], torch.Tensor],
-    predict_late: Callable[[Any], FloatArray],
-    recipe: Recipe,
-    epochs: int,
-) -> tuple[float, int] | None:
-    """Train in place and keep the weights that are best on the later rows.
-
-    `gather` maps row numbers of `early` to a batch; `predict_late` maps the network to its raw output on `late`.
-    Returns (score, updates) of the best look, or None if no look beats the constant. The head of a regressor is then
-    multiplied by its slope on the later rows, so that its RMS there is its correlation times that of the label.
-    """
-    classify = early.task == "classify"
-    if classify:
-        _set_bias(network, early.center)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
-    y, weight = (torch.from_numpy(a.astype(np.float32)) for a in (early.y, early.weight))
-    best_score, best, best_step = _score(network, late, predict_late), None, 0
-    per_epoch = -(-len(early) // recipe.batch)
-    looks = max(1, per_epoch // recipe.checks)
-    for step, rows in enumerate(_batches(len(early), recipe.batch, epochs), start=1):
-        network.train()
-        _update(network, optimiser, gather(rows), y[rows], weight[rows], classify)
-        if step % looks == 0:
-            score = _score(network, late, predict_late)
-            if score > best_score:
-                best_score, best, best_step = score, copy.deepcopy(network.state_dict()), step
-    if best is None:
-        return None
-    network.load_state_dict(best)
-    network.eval()
-    if not classify:
-        _scale_head(network, slope(predict_late(network), late.y, late.weight))
-    return best_score, best_step
+Feed = TableFeed | WindowFeed
 
 
-def _batches(rows: int, size: int, epochs: int) -> Iterator[torch.Tensor]:
-    for _ in range(epochs):
-        yield from torch.randperm(rows).split(size)
-
-
-def _update(network: Any, optimiser: Any, x: Any, y: Any, weight: Any, classify: bool) -> None:
-    out = network(x)
-    if classify:
-        loss = nn.functional.binary_cross_entropy_with_logits(out, y, weight)
-    else:
-        loss = (weight * (out - y) ** 2).mean()
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimiser.step()
-
-
-def _score(network: Any, late: Sample, predict_late: Callable[[Any], FloatArray]) -> float:
-    """Larger is better: correlation about zero for returns (blind to scale), minus log loss for barriers."""
-    network.eval()
-    out = predict_late(network)
-    if late.task == "regress":
-        return skill(out, late.y, late.weight)
-    return -log_loss(0.5 * (1 + np.tanh(0.5 * out)), late.y, late.weight)
-
-
-def round_hidden(network: Any) -> None:
-    """Round every weight matrix but the head's to float16 (half the file, 3 digits: far below their noise)."""
-    head = _last_linear(network)
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.Linear) and module is not head:
-                module.weight.copy_(module.weight.half())
-
-
-def _last_linear(network: Any) -> nn.Linear:
-    return [m for m in network.modules() if isinstance(m, nn.Linear)][-1]
-
-
-def _set_bias(network: Any, base_rate: float) -> None:
-    with torch.no_grad():
-        _last_linear(network).bias.fill_(float(np.log(base_rate / (1 - base_rate))))
-
-
-def _scale_head(network: Any, factor: float) -> None:
-    head = _last_linear(network)
-    with torch.no_grad():
-        head.weight.mul_(factor)
-        head.bias.mul_(factor)
+def feed(sample: Sample, standardiser: Standardiser, device: str) -> Feed:
+    """What a network reads of `sample`."""
+    if sample.windows is not None:
+        return WindowFeed(sample.windows, standardiser, device)
+    return TableFeed(sample.x, standardiser, device)
 
 
 @torch.inference_mode()
-def predict_table(network: Any, z: Any) -> FloatArray:
-    """(R,) float64 output for z (R, F) float32."""
-    parts = [network(torch.from_numpy(z[i : i + PREDICTION_BATCH])) for i in range(0, len(z), PREDICTION_BATCH)]
-    return torch.cat(parts).numpy().astype(np.float64) if parts else np.empty(0)
+def predict(network: Network, data: Feed, device: str) -> FloatArray:
+    """(R, K) raw outputs."""
+    network.eval()
+    parts = [
+        network_out.cpu().numpy()
+        for index in torch.arange(len(data), device=device).split(PREDICTION_BATCH)
+        if len(index)
+        for network_out in (data.outputs(network, index),)
+    ]
+    return np.concatenate(parts).astype(np.float64) if parts else np.empty((0, network.head.out_features))
 
 
-def arrays(network: Any) -> dict[str, Any]:
-    """Parameter name -> float32 array."""
-    return {name: value.detach().numpy().copy() for name, value in network.state_dict().items()}
+def train(
+    network: Network, early: Sample, late: Sample, feeds: tuple[Feed, Feed], recipe: Recipe, epochs: int, device: str
+) -> Best | None:
+    """Train in place (samples as tasks) and keep the weights that are best on the later rows; None if none beats 0.
+
+    Each output of a regressor is then multiplied by its slope on the later rows, so that its RMS there is its
+    correlation times that of the label; an output without a slope above 0 is silenced.
+    """
+    if network.classify:
+        network.set_bias(float(np.log(early.center / (1 - early.center))))
+    optimisers = network.optimisers(recipe.rate, recipe.decay)
+    targets = _Targets.of(early, device)
+    best_score, best, best_step = score(network, late, feeds[1], device), None, 0
+    size = recipe.batch_of(len(early))
+    looks = max(1, -(-len(early) // size) // recipe.checks)
+    for step, rows in enumerate(_batches(len(early), size, epochs, device), start=1):
+        network.train()
+        network.update(targets.batch(feeds[0], rows), optimisers)
+        if step % looks == 0:
+            now = score(network, late, feeds[1], device)
+            if now > best_score:
+                best_score, best, best_step = now, copy.deepcopy(network.state_dict()), step
+    if best is None:
+        return None
+    network.load_state_dict(best)
+    if not network.classify:
+        network.scale(slopes(predict(network, feeds[1], device), late))
+    return Best(best_score, best_step)
+
+
+def score(network: Network, late: Sample, data: Feed, device: str) -> float:
+    """Larger is better: mean over the tasks of the correlation about zero (blind to scale), or minus log loss."""
+    out = predict(network, data, device)
+    if network.classify:
+        return -log_loss(0.5 * (1 + np.tanh(0.5 * out[:, 0])), late.y[:, 0], late.weight[:, 0])
+    return float(np.mean([skill(out[:, k], late.y[:, k], late.weight[:, k]) for k in _present(late)]))
+
+
+def slopes(out: FloatArray, late: Sample) -> FloatArray:
+    """(K,) slope of each output on the later rows; 0 where the task has none."""
+    found = np.zeros(out.shape[1])
+    for k in _present(late):
+        found[k] = slope(out[:, k], late.y[:, k], late.weight[:, k])
+    return found
+
+
+def _present(late: Sample) -> list[int]:
+    """The tasks that have later rows."""
+    return [k for k in range(late.y.shape[1]) if late.weight[:, k].any()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Targets:
+    """What an update learns from, on the device."""
+
+    y: Tensor
+    weight: Tensor
+    auxiliary: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, early: Sample, device: str) -> _Targets:
+        y, weight = (torch.from_numpy(a.astype(np.float32)).to(device) for a in (early.y, early.weight))
+        auxiliary = {n: torch.from_numpy(a.astype(np.float32)).to(device) for n, a in early.auxiliary.items()}
+        return cls(y, weight, auxiliary)
+
+    def batch(self, data: Feed, rows: Tensor) -> Batch:
+        auxiliary = {name: values[rows] for name, values in self.auxiliary.items()}
+        return Batch(data.inputs(rows), self.y[rows], self.weight[rows], auxiliary)
+
+
+def _batches(rows: int, size: int, epochs: int, device: str) -> Iterator[Tensor]:
+    for _ in range(epochs):
+        yield from torch.randperm(rows).to(device).split(size)

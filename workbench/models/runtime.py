@@ -1,7 +1,7 @@
 """Fitted models as they run live: ONNX Runtime or LightGBM's text. No torch, no scikit-learn, no pickle.
 
 >>> model = load_fitted("Any", {"model.json": b'{"format": "constant", "family": "Any", "task": "regress", '
-...                             b'"n_features": 2, "length": 0, "value": 0.0}'})
+...                             b'"n_features": 2, "length": 0, "context": [], "value": 0.0}'})
 >>> model.predict(np.array([[1.0, 2.0], [np.nan, np.nan]])).tolist()
 [0.0, nan]
 """
@@ -27,7 +27,7 @@ from workbench.models.windows import Float32Array, WindowView
 BATCH = 4096
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _OPTIONS: dict[str, dict[str, str]] = {"cpu": {}, "cuda": {"use_tf32": "0"}}  # TF32 would miss 1e-5
-_REQUIRED = {"format": str, "family": str, "task": str, "n_features": int, "length": int}
+_REQUIRED = {"format": str, "family": str, "task": str, "n_features": int, "length": int, "context": list}
 
 
 def load_fitted(family: str, files: Mapping[str, bytes], *, threads: int = 1, device: str = "cpu") -> RuntimeModel:
@@ -37,7 +37,8 @@ def load_fitted(family: str, files: Mapping[str, bytes], *, threads: int = 1, de
     """
     check_device(device)
     header = _header(family, files)
-    common = (family, header["task"], digest(dict(files)), header["n_features"], header["length"])
+    common = (family, header["task"], digest(dict(files)), header["n_features"], header["length"],
+              tuple(header["context"]))  # fmt: skip
     if header["format"] == "constant":
         return ConstantModel(*common, value=float(header["value"]))
     if header["format"] == "onnx":
@@ -57,6 +58,7 @@ class _Loaded:
     digest: str
     n_features: int
     length: int
+    context: tuple[str, ...]
 
     def predict(self, X: Any) -> FloatArray:
         """(R,) sigmas or probabilities; NaN where the row abstains; :class:`ModelFailure` if the runtime fails."""
@@ -65,10 +67,11 @@ class _Loaded:
             return np.concatenate(parts) if parts else np.empty(0)
         x = clean(X)
         self._check(x)
-        return abstaining(self._run(x), x[:, -1, :-1] if self.length else x)
+        return abstaining(self._run(x), x[:, -1, :-1] if self.length else x, len(self.context))
 
     def _check(self, x: Float32Array) -> None:
-        want = (self.length, self.n_features + 1) if self.length else (self.n_features,)
+        width = self.n_features + len(self.context)
+        want = (self.length, width + 1) if self.length else (width,)
         if x.shape[1:] != want:
             raise DataError(f"{self.family} takes rows of shape {want}, got {x.shape[1:]}: another schema or window")
 

@@ -24,9 +24,10 @@ class WindowView:
     bar_of_session : (T,) number of the bar within its session, 0 for the first (all 0 for daily rows)
     rows, columns : (R,) bar and symbol whose window ends each row; a window never leaves its symbol
     length : L bars, oldest first; bars before the start of the panel are NaN
+    context : (R, E) what else is known of each row, the same on every bar of its window; None: nothing
 
-    A window has F + 1 channels: the last is a marker, 1 on the first bar of the session that the window ends in (so
-    that a model sees where the night was) and 0 elsewhere.
+    A window has F + E + 1 channels: the features, the context, and last a marker, 1 on the first bar of the session
+    that the window ends in (so that a model sees where the night was) and 0 elsewhere.
 
     >>> view = WindowView(np.arange(4.0).reshape(4, 1, 1), np.array([0, 1, 0, 1]), np.array([3]), np.array([0]), 3)
     >>> view.batch()[0].tolist()
@@ -38,6 +39,7 @@ class WindowView:
     rows: IntArray
     columns: IntArray
     length: int
+    context: FloatArray | Float32Array | None = None
 
     def __post_init__(self) -> None:
         for name in ("bar_of_session", "rows", "columns"):
@@ -45,6 +47,8 @@ class WindowView:
         check_shape("WindowView.values", self.values, (-1, -1, -1))
         check_shape("WindowView.bar_of_session", self.bar_of_session, (self.values.shape[0],))
         check_shape("WindowView.columns", self.columns, self.rows.shape)
+        if self.context is not None:
+            check_shape("WindowView.context", self.context, (len(self.rows), -1))
         if self.length < 1:
             raise ValueError(f"WindowView.length is {self.length}, must be at least 1")
         for name, bound in (("rows", self.values.shape[0]), ("columns", self.values.shape[1])):
@@ -57,26 +61,36 @@ class WindowView:
 
     @property
     def n_features(self) -> int:
-        """F, without the marker."""
+        """F, without context and marker."""
         return int(self.values.shape[2])
+
+    @property
+    def n_context(self) -> int:
+        """E."""
+        return 0 if self.context is None else int(self.context.shape[1])
 
     def take(self, index: Any) -> WindowView:
         """The windows chosen by a slice, mask or index array."""
-        return replace(self, rows=self.rows[index], columns=self.columns[index])
+        context = None if self.context is None else self.context[index]
+        return replace(self, rows=self.rows[index], columns=self.columns[index], context=context)
 
     def latest(self) -> Float32Array:
-        """(R, F) features of each window's last bar."""
+        """(R, F + E) features of each window's last bar, and the context."""
         with np.errstate(over="ignore"):
-            return self.values[self.rows, self.columns].astype(np.float32)
+            features = self.values[self.rows, self.columns].astype(np.float32)
+        return features if self.context is None else np.hstack([features, self.context.astype(np.float32)])
 
     def batch(self, start: int = 0, stop: int | None = None) -> Float32Array:
-        """(b, L, F + 1) float32 windows `start` to `stop`, oldest bar first, marker last."""
+        """(b, L, F + E + 1) float32 windows `start` to `stop`, oldest bar first, marker last."""
         rows, columns = self.rows[start:stop], self.columns[start:stop]
         at = rows[:, None] + np.arange(1 - self.length, 1)
-        out = np.empty((len(rows), self.length, self.n_features + 1), np.float32)
+        out = np.empty((len(rows), self.length, self.n_features + self.n_context + 1), np.float32)
+        features = out[:, :, : self.n_features]
         with np.errstate(over="ignore"):
-            out[:, :, :-1] = self.values[np.maximum(at, 0), columns[:, None]]
-        out[:, :, :-1][at < 0] = np.nan
+            features[:] = self.values[np.maximum(at, 0), columns[:, None]]
+        features[at < 0] = np.nan
+        if self.context is not None:
+            out[:, :, self.n_features : -1] = self.context[start:stop, None, :]
         out[:, :, -1] = session_marker(self.bar_of_session[rows], self.length)
         return out
 
@@ -97,11 +111,14 @@ def session_marker(bar_of_session: IntArray, length: int) -> Float32Array:
     return marker
 
 
-def with_marker(window: FloatArray, bar_of_session: int) -> Float32Array:
-    """(N, L, F + 1) float32 live windows from a snapshot's (N, L, F) and its bar number."""
+def with_marker(window: FloatArray, bar_of_session: int, context: FloatArray | None = None) -> Float32Array:
+    """(N, L, F + E + 1) float32 live windows from a snapshot's (N, L, F), its bar number and a context (N, E)."""
     n, length, width = window.shape
-    out = np.empty((n, length, width + 1), np.float32)
+    more = 0 if context is None else context.shape[1]
+    out = np.empty((n, length, width + more + 1), np.float32)
     with np.errstate(over="ignore"):
-        out[:, :, :-1] = window
+        out[:, :, :width] = window
+    if context is not None:
+        out[:, :, width:-1] = context[:, None, :]
     out[:, :, -1] = session_marker(np.array([bar_of_session]), length)
     return out

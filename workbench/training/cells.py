@@ -152,6 +152,7 @@ def _source_digest(module: str) -> str:
 def _models_digest() -> str:
     room = Path(workbench.models.__file__).parent
     shared = sorted(p for p in room.glob("*.py") if p.stem not in ("predictor", "registry", "runtime", "recorded"))
+    shared += sorted((room / "networks").glob("*.py"))
     return digest(*(p.read_bytes() for p in shared), *(version(name) for name in LIBRARIES))
 
 

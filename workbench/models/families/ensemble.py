@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from workbench.core.arrays import FloatArray
-from workbench.models.base import DEFAULT_BUDGET, Budget, Fitted, Inputs
+from workbench.models.base import Budget
 from workbench.models.export import INPUT, Graph, Tree, add_trees
 from workbench.models.fitted import ONNX_FILE, FittedModel, constant_model, header_of
+from workbench.models.learner import Effort, Learner
 from workbench.models.losses import TINY
-from workbench.models.prepare import Sample, Standardiser, fill, make_sample, medians
+from workbench.models.prepare import Sample, Standardiser, fill, medians
 
 MEMBERS = ("boosting", "forest", "linear")
 STACK_PENALTY = 0.5
@@ -21,7 +22,7 @@ FOLDS = (0.4, 0.2)
 
 
 @dataclass(frozen=True, slots=True)
-class Ensemble:
+class Ensemble(Learner):
     """Histogram gradient boosting + random forest + ridge regression, stacked (tabular).
 
     Each member learns the return by squared error on median-imputed features: boosting with trees of 8 leaves at
@@ -35,30 +36,13 @@ class Ensemble:
     """
 
     name: str = "Ensemble"
-    sequential: bool = False
-    slow: bool = True
-    classifies: bool = False
     min_rows: int = 300
 
-    def fit(
-        self,
-        X: Inputs,
-        y: FloatArray,
-        weight: FloatArray | None = None,
-        *,
-        seed: int,
-        classify: bool = False,
-        threads: int = 1,
-        budget: Budget = DEFAULT_BUDGET,
-        gap: int | None = None,
-    ) -> Fitted:
-        """See :class:`~workbench.models.base.Family`."""
-        sample = make_sample(self, X, y, weight, classify)
-        early, _ = sample.split(gap, FOLDS[0])
-        if early.constant:
-            return constant_model(sample, "the label does not vary")
-        build = Builder(seed, threads, budget)
-        stack = _stack(sample, gap, build)
+    def learn(self, sample: Sample, how: Effort) -> FittedModel:
+        """See :class:`~workbench.models.learner.Learner`."""
+        sample.split(how.gap, FOLDS[0])
+        build = Builder(how.seed, how.threads, how.budget)
+        stack = _stack(sample, how.gap, build)
         if not (stack > 0).any():
             return constant_model(sample, "no member predicts later rows")
         return _fitted(sample, build.members(sample), stack)

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from workbench.core.arrays import FloatArray
-from workbench.models.base import DEFAULT_BUDGET, Budget, Fitted, Inputs
 from workbench.models.export import INPUT, Graph
 from workbench.models.fitted import ONNX_FILE, FittedModel, constant_model, header_of
+from workbench.models.learner import Effort, Learner
 from workbench.models.losses import log_loss, skill, slope
-from workbench.models.prepare import Sample, Standardiser, make_sample
+from workbench.models.prepare import Sample, Standardiser
 
 BATCH = 256
 ALPHA, BETA = 0.05, 1.0
@@ -28,7 +28,7 @@ class Weights(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class FTRLProximal:
+class FTRLProximal(Learner):
     """Follow the regularised leader, per coordinate (tabular).
 
     Learns w in w'z (returns, squared error) or sigmoid(w'z + b) (barriers, log loss) on standardised features z, by
@@ -44,33 +44,19 @@ class FTRLProximal:
     """
 
     name: str = "FTRLProximal"
-    sequential: bool = False
     slow: bool = False
     classifies: bool = True
+    linear: bool = True
     min_rows: int = 100
 
-    def fit(
-        self,
-        X: Inputs,
-        y: FloatArray,
-        weight: FloatArray | None = None,
-        *,
-        seed: int,
-        classify: bool = False,
-        threads: int = 1,
-        budget: Budget = DEFAULT_BUDGET,
-        gap: int | None = None,
-    ) -> Fitted:
-        """See :class:`~workbench.models.base.Family`; nothing here is random or threaded."""
-        sample = make_sample(self, X, y, weight, classify)
-        early, late = sample.split(gap)
-        if early.constant:
-            return constant_model(sample, "the label does not vary")
+    def learn(self, sample: Sample, how: Effort) -> FittedModel:
+        """See :class:`~workbench.models.learner.Learner`; nothing here is random or threaded."""
+        early, late = sample.split(how.gap)
         standardiser = Standardiser.fit(early.x)
-        penalty, scale = _tuned(early, late, standardiser, budget.passes)
+        penalty, scale = _tuned(early, late, standardiser, how.budget.passes)
         if penalty is None:
             return constant_model(sample, "no penalty beats the constant on later rows")
-        weights = learn(standardiser.apply(sample.x), sample, *penalty, budget.passes)
+        weights = follow(standardiser.apply(sample.x), sample, *penalty, how.budget.passes)
         return _fitted(sample, standardiser, Weights(weights.w * scale, weights.b), penalty)
 
 
@@ -82,7 +68,7 @@ def _tuned(
     best = _measure(late, np.full(len(late), early.center)) if early.task == "classify" else 0.0
     chosen, scale = None, 1.0
     for penalty in PENALTIES:
-        prediction = np.asarray(_predict(later, learn(z, early, *penalty, passes), early.task), np.float64)
+        prediction = np.asarray(_predict(later, follow(z, early, *penalty, passes), early.task), np.float64)
         if (measure := _measure(late, prediction)) > best:
             best, chosen = measure, penalty
             scale = 1.0 if early.task == "classify" else slope(prediction, late.y, late.weight)
@@ -96,7 +82,7 @@ def _measure(sample: Sample, prediction: FloatArray) -> float:
     return -log_loss(prediction, sample.y, sample.weight)
 
 
-def learn(z: Any, sample: Sample, l1: float, l2: float, passes: int) -> Weights:
+def follow(z: Any, sample: Sample, l1: float, l2: float, passes: int) -> Weights:
     """Weights after `passes` over z (R, F) in time order, averaged over the last pass."""
     classify = sample.task == "classify"
     z = np.column_stack([z, np.full(len(z), 1.0 if classify else 0.0, np.float32)]).astype(np.float64)

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 
 from workbench.core.arrays import FloatArray
-from workbench.models.base import DEFAULT_BUDGET, Budget, Fitted, Inputs
 from workbench.models.fitted import LIGHTGBM_FILE, FittedModel, constant_model, header_of
+from workbench.models.learner import Effort, Learner
 from workbench.models.losses import log_loss, skill
-from workbench.models.prepare import Sample, fill, make_sample, medians
+from workbench.models.prepare import Sample, fill, medians
 
 EVERY, PATIENCE = 10, 4
 
 
 @dataclass(frozen=True, slots=True)
-class LightGBM:
+class LightGBM(Learner):
     """Gradient boosting on histograms of the features (tabular).
 
     Learns f(x) = sum of trees of at most 8 leaves, each fitted to the gradient of the loss with rate 0.05: squared
@@ -31,33 +31,17 @@ class LightGBM:
     """
 
     name: str = "LightGBM"
-    sequential: bool = False
     slow: bool = False
     classifies: bool = True
-    min_rows: int = 200
 
-    def fit(
-        self,
-        X: Inputs,
-        y: FloatArray,
-        weight: FloatArray | None = None,
-        *,
-        seed: int,
-        classify: bool = False,
-        threads: int = 1,
-        budget: Budget = DEFAULT_BUDGET,
-        gap: int | None = None,
-    ) -> Fitted:
-        """See :class:`~workbench.models.base.Family`."""
-        sample = make_sample(self, X, y, weight, classify)
-        early, late = sample.split(gap)
-        if early.constant:
-            return constant_model(sample, "the label does not vary")
-        booster, best = _boost(early, late, seed, threads, budget.rounds)
+    def learn(self, sample: Sample, how: Effort) -> FittedModel:
+        """See :class:`~workbench.models.learner.Learner`."""
+        early, late = sample.split(how.gap)
+        booster, best = _boost(early, late, how.seed, how.threads, how.budget.rounds)
         if best == 0:
             return constant_model(sample, "no tree beats the constant on later rows")
         text = booster.model_to_string(num_iteration=best)
-        return _fitted(sample, early, text, best, threads)
+        return _fitted(sample, early, text, best, how.threads)
 
 
 def _boost(early: Sample, late: Sample, seed: int, threads: int, rounds: int) -> tuple[Any, int]:

@@ -1,0 +1,1 @@
+"""The networks: PyTorch modules that also write themselves as ONNX. Imported only to train; nothing live does."""
