@@ -31,10 +31,10 @@ from workbench.data.simulate import MarketSettings, simulate
 from workbench.decision.costs import CostModel
 from workbench.decision.pipeline import decide
 from workbench.features.engine import build_history
-from workbench.training.cells import inputs
 from workbench.training.dataset import Panel, Rows
 from workbench.training.fitting import fit_stages
 from workbench.training.labels import make_daily_labels, make_labels
+from workbench.training.lessons import Desk
 from workbench.training.walkforward import train
 
 FAMILIES = ("LightGBM", "FTRLProximal", "LSTM")
@@ -98,7 +98,8 @@ def test_the_loaded_stages_decide_and_the_models_see_what_training_saw(made):
         hz, model = horizon(key.horizon), bundle.models.models[key]
         panel, at = (days, day) if hz.is_day else (bars, t)
         rows = Rows(np.full(len(h.symbols), at), np.arange(len(h.symbols)))
-        want = model.predict(inputs(panel, rows, model.length)) * snapshot.sigma_h[hz.order]
+        desk = Desk(panel, panel.known_share(), model.length, cap=1)
+        want = model.predict(desk.inputs(rows)) * snapshot.sigma_h[hz.order]
         np.testing.assert_allclose(said.expected_return[row], want, rtol=1e-6, atol=1e-12)
     decision = decide(snapshot, Book.flat(h.symbols, 1e6), stages)
     assert decision.artifacts_digest == bundle.digest
@@ -172,7 +173,7 @@ def test_other_formats_and_versions_are_refused(copy):
         load_models(blender)
     manifest = json.loads((models / "manifest.json").read_text())
     (models / "manifest.json").write_text(json.dumps({**manifest, "version": 99}))
-    with pytest.raises(ArtifactError, match="is of version 99; this workbench reads version 1"):
+    with pytest.raises(ArtifactError, match="is of version 99; this workbench reads version 2"):
         load_models(models)
     (models / "manifest.json").write_text("[1")
     with pytest.raises(ArtifactError, match="is not JSON"):

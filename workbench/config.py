@@ -63,6 +63,10 @@ class LabelSettings(Branch):
 class TrainingSettings(Branch):
     """Stage 3, training. Row caps bound what the slow families see and are always reported.
 
+    `barriers`: families that also learn the barriers, of those that are trained (of none of them: the first two that
+    can). `device`: where networks are trained. `scheduler`: a Dask cluster, dask://HOST:PORT or tls://HOST:PORT; empty
+    for `jobs` processes of this machine.
+
     `segments` walk-forward segments after `initial_fraction` of the sessions; `embargo_sessions` between the last
     training label and the first predicted row, on top of the purge of one label length.
     """
@@ -70,6 +74,7 @@ class TrainingSettings(Branch):
     profile: Literal["demo", "default", "full"] = "default"
     families: tuple[str, ...] = FOUNDATION_FAMILIES
     strategies: tuple[str, ...] = ("single_task",)
+    barriers: tuple[str, ...] = ("LightGBM", "FTRLProximal")
     segments: int = Field(5, ge=2, le=50)
     initial_fraction: float = Field(0.35, gt=0, lt=0.9)
     embargo_sessions: int = Field(1, ge=1, le=20)
@@ -79,8 +84,10 @@ class TrainingSettings(Branch):
     min_windows: int = Field(30, ge=10)
     seed: int = Field(7, ge=0)
     jobs: int = Field(2, ge=1, le=256)
+    device: Literal["cpu", "cuda"] = "cpu"
+    scheduler: str = ""
 
-    @field_validator("families", "strategies")
+    @field_validator("families", "strategies", "barriers")
     @classmethod
     def _not_empty(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or len(set(value)) != len(value):

@@ -21,6 +21,7 @@ class Fake:
     factor: float = 1.0
     n_features: int = 3
     length: int = 0
+    context: tuple[str, ...] = ()
     error: Exception | None = None
     asked: int = 0
     family: str = "Fake"
@@ -42,8 +43,8 @@ def key(label, family="F"):
     return ModelKey(family, "single_task", label)
 
 
-def build(models, barriers=None, stack=None, **options):
-    return ModelPredictor(models, barriers or {}, stack, NAMES, DAILY, **options)
+def build(models, barriers=None, stack=None, symbols=(), **options):
+    return ModelPredictor(models, barriers or {}, stack, NAMES, DAILY, symbols, **options)
 
 
 def test_predictions_come_back_in_returns(snapshot_of):
@@ -182,3 +183,71 @@ def test_real_models_answer_as_they_did_in_training(snapshot_of, quick):
     out = predictor.predict(snapshot)
     expected = [f.predict(snapshot.features.latest) * snapshot.sigma_h[0] for f in fits.values()]
     np.testing.assert_allclose(out.expected_return, expected, atol=1e-5 * snapshot.sigma_h[0].min())
+
+
+class Echo(Fake):
+    """Answers with one column of its context."""
+
+    def predict(self, X):
+        row = X[:, -1] if self.length else X
+        return row[:, self.n_features + int(self.factor)].astype(np.float64)
+
+
+@pytest.mark.parametrize("length", [0, 4])
+def test_a_cascade_sees_the_calibrated_probabilities_of_its_own_horizon(snapshot_of, half_stack, length):
+    snapshot = snapshot_of(window=6)
+    p = ("p_peak", "p_valley")
+    models = {
+        ModelKey(f"F{c}", "cascade", h): Echo(float(c), length=length, context=p) for c in (0, 1) for h in ("5m", "30m")
+    }
+    barriers = {
+        BarrierKey("B", side, h): Constant(value)
+        for (side, h), value in {
+            ("peak", "5m"): 0.2,
+            ("valley", "5m"): 0.4,
+            ("peak", "30m"): 0.6,
+            ("valley", "30m"): 0.8,
+        }.items()
+    }
+    out = build(models, barriers, half_stack("5m", "30m")).predict(snapshot)
+    got = {k: out.expected_return[i] / snapshot.sigma_h[horizon(k.horizon).order] for i, k in enumerate(out.keys)}
+    want = {"F05m": 0.1, "F030m": 0.3, "F15m": 0.2, "F130m": 0.4}
+    for k, values in got.items():
+        np.testing.assert_allclose(values, want[k.family + k.horizon], rtol=1e-6)
+
+
+class Constant(Fake):
+    def predict(self, X):
+        return np.full(len(X), self.factor)
+
+
+def test_a_cascade_without_probabilities_abstains_and_is_not_counted_as_silent(snapshot_of):
+    cascade = ModelKey("F", "cascade", "5m")
+    predictor = build({cascade: Abstainer(context=("p_peak", "p_valley"))})
+    out = predictor.predict(snapshot_of())
+    assert np.isnan(out.expected_return).all()
+    assert predictor.silent[str(cascade)] == 0
+
+
+class Abstainer(Fake):
+    def predict(self, X):
+        return np.where(np.isnan(X).any(axis=1), np.nan, 1.0)
+
+
+def test_a_model_of_single_symbols_gets_their_codes_and_minus_one_for_a_stranger(snapshot_of):
+    snapshot = snapshot_of()  # S0..S3
+    model = Echo(0.0, context=("symbol",))
+    out = build({key("5m"): model}, symbols=("S2", "S0")).predict(snapshot)
+    np.testing.assert_allclose(out.expected_return[0] / snapshot.sigma_h[0], [1, -1, 0, -1])
+
+
+def test_every_model_is_timed_and_a_remembered_answer_costs_nothing(snapshot_of):
+    predictor = build({key("5m"): Fake(), key("10m"): Fake(2.0)})
+    snapshot = snapshot_of()
+    predictor.predict(snapshot)
+    first = dict(predictor.seconds)
+    predictor.predict(snapshot)
+    assert dict(predictor.seconds) == first
+    assert set(first) == {str(key("5m")), str(key("10m"))}
+    assert min(first.values()) > 0
+    assert dict(predictor.asked) == {name: 1 for name in first}

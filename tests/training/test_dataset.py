@@ -7,18 +7,20 @@ import pytest
 
 from workbench.core.calendar import sessions_between
 from workbench.core.horizon import horizon
+from workbench.models.registry import FAMILIES
+from workbench.models.strategies import STRATEGIES
 from workbench.stats.splits import Segment, average_uniqueness
 from workbench.training.dataset import (
     Panel,
     load_labels,
     load_panel,
     predictable,
-    sample,
     save_arrays,
     save_labels,
     trainable,
 )
 from workbench.training.labels import Labels
+from workbench.training.lessons import Desk, Lesson
 
 
 @pytest.fixture
@@ -34,7 +36,15 @@ def labels():
     sigma = np.full(value.shape, 0.01)
     sigma[:10] = np.nan
     matured = np.where(inside, ts + h.minutes * 60_000_000_000, -1)
-    return Labels(h, ("A", "B", "C"), ts, matured, session, value, value, value, touched, 1 - touched, sigma)
+    return Labels(
+        h, ("A", "B", "C"), ts, matured, session, value, value, value, touched, 1 - touched, value, value, sigma
+    )
+
+
+def sample(labels: Labels, target: str, share, cutoff: int, cap: int) -> Lesson:
+    panel = Panel.of(np.zeros((*share.shape, 1)), np.zeros(len(share), np.int64), ("a",))
+    desk = Desk(panel, share, length=0, cap=cap)
+    return desk.one(FAMILIES["LightGBM"], STRATEGIES["single_task"], labels, target, cutoff)
 
 
 def share_of(labels, value=1.0):

@@ -84,6 +84,8 @@ def test_intraday_labels_equal_a_slow_loop(quotes, label):
             part = slice(t + 1, t + 1 + h.bars)
             want = slow_touch(bars.high[part, n], bars.low[part, n], entry, 0.004 * np.sqrt(h.bars))
             np.testing.assert_array_equal((got.peak[t, n], got.valley[t, n]), want)
+            strayed = max(bars.high[part, n]) / entry - 1, min(bars.low[part, n]) / entry - 1
+            np.testing.assert_allclose((got.highest[t, n], got.lowest[t, n]), strayed, atol=1e-15)
             if bars.bar_of_session[t] + h.bars + 1 < bars.bars_in_session[t]:
                 later = mid[t + 1, n] if quotes else bars.open[t + 2, n]
                 out = mid[t + 1 + h.bars, n] if quotes else bars.close[t + 1 + h.bars, n]
@@ -181,6 +183,9 @@ def test_day_labels_run_from_open_to_open(label):
             want = [slow_touch(daily.high[d : d + h.days, n], daily.low[d : d + h.days, n], daily.open[d, n],
                                0.02 * np.sqrt(h.days)) for n in range(3)]  # fmt: skip
             np.testing.assert_array_equal(np.c_[got.peak[s], got.valley[s]], want)
+            way = slice(d, d + h.days)
+            np.testing.assert_allclose(got.highest[s], daily.high[way].max(axis=0) / daily.open[d] - 1, atol=1e-15)
+            np.testing.assert_allclose(got.lowest[s], daily.low[way].min(axis=0) / daily.open[d] - 1, atol=1e-15)
         else:
             assert np.isnan(got.value[s]).all()
 

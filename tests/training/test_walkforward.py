@@ -17,6 +17,7 @@ import pytest
 
 from workbench.core.errors import InsufficientDataError, ProvenanceError
 from workbench.core.horizon import horizon
+from workbench.models.learner import Learner
 from workbench.models.registry import FAMILIES
 from workbench.training.walkforward import make_plan, train
 
@@ -24,14 +25,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
-class Spy:
+class Spy(Learner):
     """A family that learns nothing but remembers, in its info, the latest row that it was shown (feature 0)."""
 
     name: str = "Spy"
-    sequential: bool = False
     slow: bool = False
-    classifies: bool = False
-    min_rows: int = 10
     fits: ClassVar[list[int]] = []
 
     def fit(self, X: Any, y: Any, weight: Any = None, **_: Any) -> Any:

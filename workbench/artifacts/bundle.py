@@ -67,7 +67,7 @@ class Bundle:
         m = self.models
         return Stages(
             predictor=ModelPredictor(
-                m.models, m.barriers, stack, m.names, m.daily_names, device=device, threads=threads
+                m.models, m.barriers, stack, m.names, m.daily_names, m.symbols, device=device, threads=threads
             ),
             blender=HorizonBlender.from_dict(self.parts["blender"], settings.blending),
             costs=costs,

@@ -1,7 +1,7 @@
 """The models half of a bundle: ``model_dir/<id>/`` with manifest, model files, parity vectors and OOF tables.
 
 Layout: ``models/<family>.<strategy or barrier>.<horizon>/<file>`` in ONNX or the library's own text, ``parity/*.npy``
-and ``oof/<horizon>.parquet``. Symbols are no part of it: models know features, not names.
+and ``oof/<horizon>.parquet``. Models know features, not names, but for those adapted to single symbols.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,8 +25,9 @@ from workbench.core.horizon import horizon
 from workbench.core.types import ModelKey, OofForecasts, schema_hash
 from workbench.models.base import BarrierKey, RuntimeModel
 from workbench.models.runtime import load_fitted
+from workbench.models.strategies import context_columns
 
-MODELS_FORMAT, MODELS_VERSION = "workbench-models", 1
+MODELS_FORMAT, MODELS_VERSION = "workbench-models", 2
 PARITY_TOLERANCE = 1e-5
 """Largest difference, in sigmas of the label, between a loaded model and the one that was fitted."""
 
@@ -64,20 +65,39 @@ class Parity:
     days: NDArray[np.float32]
 
     def inputs(self, model: RuntimeModel, axis: str) -> Any:
-        """What `model` wants of the axis: the latest rows (P, F), or windows of its own length."""
+        """What `model` wants of the axis: the latest rows (P, F + E), or windows of its own length."""
         windows = getattr(self, axis)
-        return windows[:, -model.length :] if model.length else np.ascontiguousarray(windows[:, -1, :-1])
+        context = parity_context(model.context, len(windows)).astype(np.float32)
+        if not model.length:
+            return np.hstack([windows[:, -1, :-1], context])
+        windows = windows[:, -model.length :]
+        beside = np.broadcast_to(context[:, None], (*windows.shape[:2], context.shape[1]))
+        return np.concatenate([windows[:, :, :-1], beside, windows[:, :, -1:]], axis=2)
+
+
+def parity_context(names: Sequence[str], rows: int) -> FloatArray:
+    """(P, E) context on the parity rows: probabilities spread over (0, 1), and the symbols -1 (unknown), 0, 1, ...
+
+    >>> parity_context(("p_peak", "p_valley", "symbol"), 2).tolist()
+    [[0.1, 0.9, -1.0], [0.9, 0.1, 0.0]]
+    """
+    p = np.linspace(0.1, 0.9, rows)
+    return context_columns(names, rows, p, p[::-1], np.arange(rows) - 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelBundle:
-    """Loaded models, verified: `models` forecast returns, `barriers` are classifiers; both run as they will live."""
+    """Loaded models, verified: `models` forecast returns, `barriers` are classifiers; both run as they will live.
+
+    `symbols`: those that models adapted to single symbols know, in the order of their codes; empty without such models.
+    """
 
     id: str
     data_origin: str
     fitted_until: int
     names: tuple[str, ...]
     daily_names: tuple[str, ...]
+    symbols: tuple[str, ...]
     window: int
     models: Mapping[ModelKey, RuntimeModel]
     barriers: Mapping[BarrierKey, RuntimeModel]
@@ -95,6 +115,7 @@ def save_models(
     *,
     names: tuple[str, ...],
     daily_names: tuple[str, ...],
+    symbols: tuple[str, ...] = (),
     window: int,
     data_origin: str,
     oofs: Mapping[str, OofForecasts] | None = None,
@@ -123,6 +144,7 @@ def save_models(
         "fitted_until": max(m.fitted_until for m in models),
         "families": sorted({m.key.family for m in models}),
         "schemas": {axis: {"names": list(n), "hash": schema_hash(n)} for axis, n in zip(AXES, (names, daily_names))},
+        "symbols": list(symbols),
         "window": window,
         "models": entries,
     }
@@ -151,6 +173,7 @@ def load_models(model_dir: Path, wanted: str | None = None, *, threads: int = 1,
         fitted_until=about["fitted_until"],
         names=names,
         daily_names=daily,
+        symbols=tuple(about["symbols"]),
         window=about["window"],
         models=models,
         barriers=barriers,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from workbench.core.arrays import BoolArray, FloatArray, readonly
 from workbench.core.digest import digest
@@ -19,9 +22,9 @@ from workbench.models.windows import with_marker
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One model and what it is asked: `x` (N, F) or (N, L, F + 1) float32, None where the snapshot lacks it.
+    """One model and what it is asked: `x` (N, F + E) or (N, L, F + E + 1) float32, None where the snapshot lacks it.
 
-    `known` (N,) symbols with at least one known feature; `digest` of x.
+    `known` (N,) symbols with at least one known feature and all of the context; `digest` of x.
     """
 
     x: Any
@@ -31,14 +34,16 @@ class Question:
     model: RuntimeModel | None = None
 
     @classmethod
-    def of(cls, features: Features, length: int, bar_of_session: int, *, optional: bool) -> Question:
-        """The input for models with a window of `length` bars (0: the latest row).
+    def of(
+        cls, features: Features, context: FloatArray, length: int, bar_of_session: int, *, optional: bool
+    ) -> Question:
+        """The input for models with a `context` (N, E) and a window of `length` bars (0: the latest row).
 
         A window of another length than the snapshot's is a DataError; where windows are `optional` (day horizons), a
         snapshot without any means that the model abstains.
         """
-        latest = clean(features.latest)
-        known = ~unknown_rows(latest)
+        latest = clean(np.hstack([features.latest, context]))
+        known = ~unknown_rows(latest, context.shape[1])
         if length == 0:
             return cls(latest, known, digest(latest))
         got = features.window.shape[1]
@@ -49,21 +54,30 @@ class Question:
                 f"a sequential model reads {length} bars per symbol, the snapshot carries {got}: "
                 f"ask for snapshots with window={length}"
             )
-        x = with_marker(features.window[:, got - length :], bar_of_session)
+        x = with_marker(features.window[:, got - length :], bar_of_session, context)
         return cls(x, known, digest(x))
 
     def to(self, key: Any, model: RuntimeModel) -> Question:
         """The same input for `model`."""
         return replace(self, key=key, model=model)
 
-    def ask(self) -> FloatArray | None:
-        """(N,) answer, read-only; None where the model fails or its input is missing."""
+    def ask(self) -> Answer:
+        """The answer, None where the model fails or its input is missing, and how long it took."""
+        start = time.perf_counter()
         if self.x is None or self.model is None:
-            return None
+            return Answer(None, 0.0)
         try:
-            return readonly(self.model.predict(self.x))
+            values = readonly(self.model.predict(self.x))
         except ModelFailure:
-            return None
+            values = None
+        return Answer(values, time.perf_counter() - start)
+
+
+class Answer(NamedTuple):
+    """`values` (N,), read-only, or None; `seconds` that the model took, 0 where the answer was remembered."""
+
+    values: FloatArray | None
+    seconds: float
 
 
 class Answers:
@@ -76,14 +90,14 @@ class Answers:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def of(self, questions: Sequence[Question], pool: ThreadPoolExecutor | None) -> list[FloatArray | None]:
+    def of(self, questions: Sequence[Question], pool: ThreadPoolExecutor | None) -> list[Answer]:
         """The answer to each question, asked in `pool` where it is new."""
         names = [("" if q.model is None else q.model.digest, q.digest) for q in questions]
         new = [q for q, name in zip(questions, names, strict=True) if name not in self._kept]
         fresh = iter(list(map(Question.ask, new) if pool is None else pool.map(Question.ask, new)))
-        out = [self._kept[name] if name in self._kept else next(fresh) for name in names]
+        out = [Answer(self._kept[name], 0.0) if name in self._kept else next(fresh) for name in names]
         for name, answer in zip(names, out, strict=True):
-            self._keep(name, answer)
+            self._keep(name, answer.values)
         return out
 
     def _keep(self, name: tuple[str, str], answer: FloatArray | None) -> None:

@@ -193,6 +193,11 @@ class Family(Protocol):
         ...
 
     @property
+    def neural(self) -> bool:
+        """Whether it is trained on a `device`."""
+        ...
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """Names of AUXILIARY that it learns from."""
         ...

@@ -37,6 +37,7 @@ class Learner:
     shares: bool = False
     linear: bool = False
     per_symbol: bool = False
+    neural: bool = False
     needs: tuple[str, ...] = ()
     min_rows: int = 200
 

@@ -24,6 +24,7 @@ class NeuralLearner(Learner):
     """A network with one output per task. A subclass says which `network`, and how it is trained by its `recipe`."""
 
     shares: bool = True
+    neural: bool = True
     rate: float = 3e-4
     decay: float = 0.1
     batch: int = 1024

@@ -31,6 +31,9 @@ EARLY_SEGMENTS = (4, 6)
 MIN_EARLY_SESSIONS = 20
 """An early day segment shorter than this is not worth a refit."""
 
+MIN_LEAD_SESSIONS = 4
+"""So is a part before the first segment shorter than this."""
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -97,6 +100,21 @@ def day_walk_forward(
             cutoff = int(sessions.open_ns[known - embargo_sessions])
             late.append(Segment(segment.number, segment.first, segment.last, cutoff))
     return (*early, *late)
+
+
+def lead_in(
+    sessions: Sessions, first: Segment, count: int, embargo_sessions: int, *, is_day: bool
+) -> tuple[Segment, ...]:
+    """At most `count` parts over the second half of the sessions before segment `first`, numbered down from it.
+
+    They are predicted like segments, by models that learned from what came before; none where they would be shorter
+    than MIN_LEAD_SESSIONS.
+    """
+    stop = int(np.searchsorted(sessions.date, first.first))
+    start = max((stop + 1) // 2, 2 + embargo_sessions)
+    count = min(count, max(stop - start, 0) // MIN_LEAD_SESSIONS)
+    known_before = 1 if is_day else 0
+    return _cut(sessions, start, stop, count, first.number - count, embargo_sessions, known_before) if count else ()
 
 
 def _cut(

@@ -32,14 +32,14 @@ class Assembly:
     data_origin: str
 
     def oof(self, h: Horizon, segments: Sequence[Segment], embargo_ns: int) -> OofForecasts | None:
-        """The out-of-fold forecasts of `h`, in decimals; None when no regression model was ever fitted.
+        """The out-of-fold forecasts of `h`, in decimals; None when no model was ever fitted.
 
         A model that abstained in every segment leaves the table; one that abstained in some has NaN there.
         """
         labels = self.labels[h.label]
         mine = {c: r for c, r in self.results.items() if c.horizon == h.label and c.segment is not None}
         models, barriers = _spoke(mine, ("value",)), _spoke(mine, ("peak", "valley"))
-        if not models:
+        if not models and not barriers:
             return None
         share = self.panels["days" if h.is_day else "bars"].known_share()
         parts = [predictable(labels, share, s) for s in segments]

@@ -17,6 +17,7 @@ def save_trained(trained: Trained, model_dir: Path | str, *, with_oof: bool = Tr
         trained.parity,
         names=trained.names,
         daily_names=trained.daily_names,
+        symbols=trained.symbols if trained.per_symbol else (),
         window=trained.window,
         data_origin=trained.data_origin,
         oofs=trained.oofs if with_oof else None,

@@ -21,33 +21,25 @@ from typing import Any, Literal
 import numpy as np
 
 import workbench.models
+from workbench.artifacts import parity_context
 from workbench.core.arrays import FloatArray
 from workbench.core.digest import digest
 from workbench.core.errors import InsufficientDataError
 from workbench.core.horizon import Horizon, horizon
-from workbench.models.base import Budget, Family, Fitted, Inputs
-from workbench.models.strategies import SingleTask
-from workbench.models.windows import WindowView
+from workbench.models.base import Budget, Family, Fitted
+from workbench.models.pooled import PooledFitted, place
+from workbench.models.strategies import Strategy
 from workbench.stats.splits import Segment
-from workbench.training.dataset import (
-    MIN_INFORMED,
-    Panel,
-    Rows,
-    Sample,
-    load_labels,
-    load_panel,
-    predictable,
-    sample,
-)
-from workbench.training.labels import Labels
+from workbench.training.dataset import MIN_INFORMED, Rows, load_labels, load_panel, load_probabilities, predictable
+from workbench.training.lessons import Desk, Lesson
 
-CELL_FORMAT = 1
+CELL_FORMAT = 2
 """Part of every cell's digest: raise it when the meaning of a cached result changes."""
 
 PARITY_ROWS = 6
 """Rows of each axis on which every final model records its native prediction, so that a bundle can prove itself."""
 
-LIBRARIES = ("numpy", "scikit-learn", "lightgbm", "torch")
+LIBRARIES = ("numpy", "scikit-learn", "lightgbm", "xgboost-cpu", "torch")
 """Another version of one of these may fit other numbers."""
 
 BARRIER_CAP_DIVISOR = 3
@@ -66,6 +58,7 @@ class Cell:
     """What is fitted (`family`, `strategy`, `target` of `horizon`), on labels before `cutoff_ns`, for `segment`.
 
     `segment` None is the final model: fitted on everything before `cutoff_ns`, kept in the bundle, asked nothing.
+    `together`: the horizons learned in the same fit, this one among them, of a joint strategy; else empty.
     """
 
     horizon: str
@@ -74,6 +67,13 @@ class Cell:
     target: Target
     segment: Segment | None
     cutoff_ns: int
+    together: tuple[str, ...] = ()
+
+    @property
+    def fit(self) -> tuple[Any, ...]:
+        """Equal for the cells that one fit serves."""
+        own = self.together or (self.horizon,)
+        return self.family, self.strategy, self.target, self.segment, self.cutoff_ns, own
 
     @property
     def of(self) -> Horizon:
@@ -82,7 +82,8 @@ class Cell:
     def __str__(self) -> str:
         part = "final" if self.segment is None else f"segment {self.segment.number}"
         what = "" if self.target == "value" else f" {self.target}"
-        return f"{self.family} {self.horizon}{what}, {part}"
+        strategy = "" if self.strategy in ("", "single_task") else f" {self.strategy}"
+        return f"{self.family}{strategy} {self.horizon}{what}, {part}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +97,19 @@ class CellOptions:
     window: int
     seed: int
     budget: Budget
+    device: str = "cpu"
 
     def cap_of(self, target: Target) -> int:
         """Rows at most for a fit of `target`."""
         return self.cap if target == "value" else max(self.cap // BARRIER_CAP_DIVISOR, MIN_CAP)
 
     def digest_with(self, cell: Cell, family: Family, inputs: tuple[str, ...]) -> str:
-        """Name of the cell's result; `inputs` are the digests of the panel and of the labels."""
+        """Name of the cell's result; `inputs` are the digests of what it learns from: panel, labels, probabilities."""
         part = cell.segment
         return digest(
             CELL_FORMAT, PARITY_ROWS, cell.horizon, cell.family, cell.strategy, cell.target, cell.cutoff_ns,
             None if part is None else (part.first, part.last), self.cap_of(cell.target), self.seed, repr(self.budget),
-            self.window if family.sequential else 0, family_version(family), inputs,
+            self.window if family.sequential else 0, family_version(family), inputs, cell.together, self.device,
         )  # fmt: skip
 
 
@@ -130,7 +132,12 @@ class CellResult:
     parity: FloatArray = field(default_factory=lambda: np.empty(0))
 
 
-ROWS = ("workbench.training.cells", "workbench.training.dataset", "workbench.stats.splits")
+ROWS = (
+    "workbench.training.cells",
+    "workbench.training.dataset",
+    "workbench.training.lessons",
+    "workbench.stats.splits",
+)
 """The modules that choose and weigh the rows of a fit."""
 
 
@@ -156,36 +163,87 @@ def _models_digest() -> str:
     return digest(*(p.read_bytes() for p in shared), *(version(name) for name in LIBRARIES))
 
 
-def run_cell(cell: Cell, family: Family, strategy: SingleTask, options: CellOptions, folder: Path, path: Path) -> None:
-    """Fit and ask `cell` on the arrays mapped from `folder`; leave the result at `path`."""
-    panel, share = load_panel(folder / ("days" if cell.of.is_day else "bars"))
-    labels = load_labels(folder / f"labels-{cell.horizon}")
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One fit and the cells that it serves, as a worker gets it. `paths`: where each cell's result goes."""
+
+    cells: tuple[Cell, ...]
+    family: Family
+    strategy: Strategy | None
+    options: CellOptions
+    paths: tuple[Path, ...]
+
+    @property
+    def first(self) -> Cell:
+        return self.cells[0]
+
+
+def run(work: Work, folder: Path) -> None:
+    """Fit and ask `work` on the arrays mapped from `folder`; leave the result of each cell at its path."""
     start = time.process_time()
-    taken = sample(labels, cell.target, share, cell.cutoff_ns, options.cap_of(cell.target))
-    asked = NO_ROWS if cell.segment is None else predictable(labels, share, cell.segment)
-    result = CellResult(np.full(len(asked), np.nan), 0, taken.available, len(taken.rows))
+    lesson, made = _learn(work, folder)
+    for cell, path, model in zip(work.cells, work.paths, made, strict=True):
+        asked, desk = _asked(cell, work, folder)
+        result = CellResult(np.full(len(asked), np.nan), 0, lesson.available, len(lesson))
+        if isinstance(model, str):
+            result = replace(result, reason=model)
+        else:
+            result = _ask(cell, model, desk, asked, lesson, result)
+        seconds = (time.process_time() - start) / len(work.cells)
+        write_result(path, replace(result, seconds=seconds))
+
+
+def _learn(work: Work, folder: Path) -> tuple[Lesson, tuple[Fitted | str, ...]]:
+    """The lesson, and for every cell its model or the reason why there is none."""
+    family, strategy, cell = work.family, work.strategy, work.first
+    desk = _desk(cell, work, folder)
+    shared: dict[str, Any] = {"seed": work.options.seed, "budget": work.options.budget, "threads": 1,
+                              "device": work.options.device}  # fmt: skip
+    if not cell.together or strategy is None:
+        lesson = desk.one(family, strategy, load_labels(folder / f"labels-{cell.horizon}"), cell.target, cell.cutoff_ns)
+        shared["classify"] = cell.target != "value"
+        teach = family.fit
+    else:
+        tables = [load_labels(folder / f"labels-{h}") for h in cell.together]
+        lesson = (desk.shared if family.shares else desk.pooled)(family, strategy, tables, cell.cutoff_ns)
+        teach = family.fit_tasks if family.shares else family.fit  # type: ignore[assignment]
     try:
-        fitted = _fit(cell, family, strategy, options, panel, labels, taken)
+        made = teach(lesson.x, lesson.y, lesson.weight, gap=lesson.gap, context=lesson.context,
+                     auxiliary=lesson.auxiliary, **shared)  # fmt: skip
     except InsufficientDataError as error:
-        write_result(path, replace(result, reason=str(error)))
-        return
-    length = options.window if family.sequential else 0
-    prediction = fitted.predict(inputs(panel, asked, length)) if len(asked) else np.empty(0)
-    result = replace(result, prediction=prediction, fitted_until=taken.fitted_until, info=fitted.info)
+        return lesson, (str(error),) * len(work.cells)
+    if not cell.together:
+        return lesson, (made,)
+    if family.shares:
+        models = dict(zip(cell.together, made, strict=True))
+        return lesson, tuple(models[c.horizon] for c in work.cells)
+    width = desk.panel.values.shape[2]
+    return lesson, tuple(PooledFitted(made, width, place(c.of), family.linear) for c in work.cells)
+
+
+def _desk(cell: Cell, work: Work, folder: Path) -> Desk:
+    panel, share = load_panel(folder / ("days" if cell.of.is_day else "bars"))
+    length = work.options.window if work.family.sequential else 0
+    needed = work.strategy is not None and "p_peak" in work.strategy.context
+    probabilities = load_probabilities(folder, cell.horizon) if needed else None
+    return Desk(panel, share, length, work.options.cap_of(cell.target), probabilities)
+
+
+def _asked(cell: Cell, work: Work, folder: Path) -> tuple[Rows, Desk]:
+    desk = _desk(cell, work, folder)
     if cell.segment is None:
-        native = fitted.predict(inputs(panel, parity_rows(share), length))
-        result = replace(result, files=fitted.files(), parity=native)
-    write_result(path, replace(result, seconds=time.process_time() - start))
+        return NO_ROWS, desk
+    return predictable(load_labels(folder / f"labels-{cell.horizon}"), desk.share, cell.segment), desk
 
 
-def _fit(
-    cell: Cell, family: Family, strategy: SingleTask, options: CellOptions, panel: Panel, labels: Labels, taken: Sample
-) -> Fitted:
-    x = inputs(panel, taken.rows, options.window if family.sequential else 0)
-    shared: dict[str, Any] = {"seed": options.seed, "budget": options.budget, "gap": taken.gap, "threads": 1}
-    if cell.target != "value":
-        return family.fit(x, taken.target, taken.weight, classify=True, **shared)
-    return strategy.fit(family, x, taken.target, taken.rows.of(labels.sigma_h), taken.weight, **shared)
+def _ask(cell: Cell, model: Fitted, desk: Desk, asked: Rows, lesson: Lesson, result: CellResult) -> CellResult:
+    prediction = model.predict(desk.inputs(asked, lesson.context)) if len(asked) else np.empty(0)
+    result = replace(result, prediction=prediction, fitted_until=lesson.fitted_until, info=model.info)
+    if cell.segment is not None:
+        return result
+    rows = parity_rows(desk.share)
+    native = model.predict(desk.inputs(rows, lesson.context, parity_context(lesson.context, len(rows))))
+    return replace(result, files=model.files(), parity=native)
 
 
 def parity_rows(share: FloatArray) -> Rows:
@@ -193,13 +251,6 @@ def parity_rows(share: FloatArray) -> Rows:
     bar, column = np.nonzero(share >= MIN_INFORMED)
     pick = np.linspace(0, len(bar) - 1, min(PARITY_ROWS, len(bar))).astype(int)
     return Rows(bar[pick], column[pick])
-
-
-def inputs(panel: Panel, rows: Rows, length: int) -> Inputs:
-    """(R, F) float32 features, or the windows of `length` bars that end on `rows`."""
-    if length:
-        return WindowView(panel.values, panel.bar_of_session, rows.bar, rows.column, length)
-    return rows.of(panel.values)
 
 
 def write_result(path: Path, result: CellResult) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from workbench.core.arrays import BoolArray, FloatArray, IntArray, check_shape
 from workbench.core.horizon import horizon
-from workbench.stats.splits import Segment, average_uniqueness, thin
+from workbench.stats.splits import Segment
 from workbench.training.labels import PANELS, TIMES, Labels
 
 TARGETS = ("value", "peak", "valley")
@@ -74,21 +74,6 @@ class Rows:
         return Rows(self.bar[index], self.column[index])
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What one fit sees: `rows`, their `target` and `weight`, and `fitted_until`, the last moment that it knows of.
-
-    `available` counts the rows before the cap; `gap` is the number of rows that one label length covers.
-    """
-
-    rows: Rows
-    target: FloatArray
-    weight: FloatArray
-    fitted_until: int
-    available: int
-    gap: int
-
-
 def trainable(labels: Labels, target: str, share: FloatArray, cutoff_ns: int) -> BoolArray:
     """(T, N) rows whose `target` matured strictly before `cutoff_ns` and may be learned from."""
     matured = labels.exists & (labels.matured_at < cutoff_ns)
@@ -102,29 +87,6 @@ def predictable(labels: Labels, share: FloatArray, segment: Segment) -> Rows:
     bars = np.flatnonzero(inside)
     row, column = np.nonzero((labels.sigma_h[bars] > 0) & (share[bars] > 0))
     return Rows(bars[row], column)
-
-
-def sample(labels: Labels, target: str, share: FloatArray, cutoff_ns: int, cap: int) -> Sample:
-    """The rows for one fit: all that are trainable, weighted by uniqueness, thinned to `cap` evenly in time.
-
-    Uniqueness is that among the trainable rows, so that it knows nothing of labels that mature later. Weights have
-    mean 1.
-    """
-    mask = trainable(labels, target, share, cutoff_ns)
-    bar, column = np.nonzero(mask)
-    kept = thin(len(bar), cap)
-    rows = Rows(bar[kept], column[kept])
-    span = labels.horizon.days or labels.horizon.bars
-    weight = rows.of(average_uniqueness(mask, span))
-    times = len(np.unique(rows.bar))
-    return Sample(
-        rows=rows,
-        target=rows.of(getattr(labels, target)),
-        weight=weight / weight.mean() if len(rows) else weight,
-        fitted_until=int(labels.matured_at[bar].max(initial=0)),
-        available=len(bar),
-        gap=int(np.ceil(span * len(rows) / max(times, 1))),
-    )
 
 
 def save_arrays(folder: Path, panel: Panel, share: FloatArray) -> None:
@@ -156,6 +118,17 @@ def load_labels(folder: Path) -> Labels:
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
     arrays = {name: _map(folder / f"{name}.npy") for name in (*TIMES, *PANELS)}
     return Labels(horizon(about["horizon"]), tuple(about["symbols"]), **arrays)
+
+
+def save_probabilities(folder: Path, horizon_label: str, probabilities: NDArray[np.float32]) -> None:
+    """Write (T, N, 2) calibrated p_peak and p_valley of one horizon."""
+    np.save(folder / f"probabilities-{horizon_label}.npy", probabilities)
+
+
+def load_probabilities(folder: Path, horizon_label: str) -> NDArray[np.float32] | None:
+    """Those of `save_probabilities`, mapped read-only; None where the horizon has none."""
+    path = folder / f"probabilities-{horizon_label}.npy"
+    return _map(path) if path.is_file() else None
 
 
 def _map(path: Path) -> NDArray[Any]:

@@ -29,7 +29,7 @@ from workbench.decision.validation import PositionValidator
 from workbench.models.recorded import RecordedForecasts
 from workbench.stats.splits import Segment
 from workbench.stats.stack import BarrierStack
-from workbench.training.walkforward import Plan
+from workbench.training.course import Plan
 
 if TYPE_CHECKING:
     from workbench.features.history import FeatureHistory

@@ -13,6 +13,8 @@ Barriers at entry * exp(+-k sigma_h): *peak* = 1 when the lower one is touched f
 when the upper one is; neither: both 0. A bar that touches both is decided by the order of its minutes where 1-minute
 bars are given; where that says nothing, peak = valley = 1: the reading that is adverse for a long and for a short.
 
+highest = max high / entry - 1 and lowest = min low / entry - 1 over the same bars t+1..t+h: how far the price strayed.
+
 Day horizon of n sessions, session d: open of d to open of d+n, known at the close of d-1, matured at the open of d+n.
 
 Whatever needs a missing price is NaN. Source: M. Lopez de Prado, *Advances in Financial Machine Learning* (2018),
@@ -36,7 +38,7 @@ from workbench.core.horizon import DAY_HORIZONS, INTRADAY_HORIZONS, Horizon
 from workbench.core.units import NS_PER_MINUTE
 
 TIMES = ("known_at", "matured_at", "session")
-PANELS = ("value", "skip", "naive", "peak", "valley", "sigma_h")
+PANELS = ("value", "skip", "naive", "peak", "valley", "highest", "lowest", "sigma_h")
 
 
 class SigmaHistory(Protocol):
@@ -56,7 +58,8 @@ class Labels:
 
     `known_at`, `matured_at`, `session` (T,): when the decision was made, when the label was known (-1 where the horizon
     would pass the close: no label) and the session in which it is traded. `value`, `skip`, `naive` (T, N) returns;
-    `peak`, `valley` (T, N) 0/1; `sigma_h` (T, N) as known at `known_at`. NaN = unknown.
+    `peak`, `valley` (T, N) 0/1; `highest`, `lowest` (T, N) returns on the way; `sigma_h` (T, N) as known at `known_at`.
+    NaN = unknown.
     """
 
     horizon: Horizon
@@ -69,6 +72,8 @@ class Labels:
     naive: FloatArray
     peak: FloatArray
     valley: FloatArray
+    highest: FloatArray
+    lowest: FloatArray
     sigma_h: FloatArray
 
     def __post_init__(self) -> None:
@@ -134,8 +139,11 @@ def _intraday(bars: Bars, h: Horizon, sigma: FloatArray, k: float, minute: Bars 
     naive = _where(ends_inside, _ahead(bars.close, h.bars) / bars.close - 1)
     usable = _where(ends_inside, entry)
     peak, valley = first_touch(bars, usable, k * sigma, h.bars, first=1, minute=minute)
+    highest, lowest = excursion(bars, usable, h.bars, first=1)
     matured = np.where(ends_inside, bars.ts + h.minutes * NS_PER_MINUTE, -1)
-    return Labels(h, bars.symbols, bars.ts, matured, bars.session, value, skip, naive, peak, valley, sigma)
+    return Labels(
+        h, bars.symbols, bars.ts, matured, bars.session, value, skip, naive, peak, valley, highest, lowest, sigma
+    )
 
 
 def _daily(
@@ -160,8 +168,26 @@ def _daily(
     skip = (at(daily.open, h.days + 1) + at(paid, h.days + 1) - at(paid, 1)) / at(daily.open, 1) - 1
     naive = (at(daily.close, h.days - 1) + at(paid, h.days - 1) - at(paid, -1)) / at(daily.close, -1) - 1
     peak, valley = first_touch(daily, at(daily.open, 0), k * sigma, h.days, first=0, rows=row)
+    highest, lowest = excursion(daily, at(daily.open, 0), h.days, first=0, rows=row)
     known, matured = calendar.close_ns[place - 1], calendar.open_ns[place + h.days]
-    return Labels(h, daily.symbols, known, matured, session, value, skip, naive, peak, valley, sigma)
+    return Labels(h, daily.symbols, known, matured, session, value, skip, naive, peak, valley, highest, lowest, sigma)
+
+
+def excursion(
+    bars: Bars, entry: FloatArray, count: int, *, first: int, rows: IntArray | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """(highest, lowest), each (T, N): the largest and smallest return from `entry` within `count` bars.
+
+    `rows` and `first` as in :func:`first_touch`. A missing bar makes both NaN.
+    """
+    rows = np.arange(len(entry)) if rows is None else rows
+    high, low = np.full(entry.shape, -np.inf), np.full(entry.shape, np.inf)
+    for step in range(first, first + count):
+        inside = (rows + step < len(bars.ts))[:, None]
+        at = np.minimum(rows + step, len(bars.ts) - 1)
+        high = np.maximum(high, np.where(inside, bars.high[at], np.nan))  # NaN wins in both: a gap is unknown
+        low = np.minimum(low, np.where(inside, bars.low[at], np.nan))
+    return high / entry - 1, low / entry - 1
 
 
 def first_touch(

@@ -28,8 +28,9 @@ from workbench.decision.blending import HorizonBlender
 from workbench.decision.gating import BarrierGate
 from workbench.stats.splits import Segment
 from workbench.stats.stack import BarrierStack
+from workbench.training.course import Plan
 from workbench.training.labels import PANELS, Labels, make_daily_labels, make_labels
-from workbench.training.walkforward import Plan, Trained, make_plan, train
+from workbench.training.walkforward import Trained, make_plan, train
 
 if TYPE_CHECKING:
     from workbench.features.history import FeatureHistory
@@ -111,7 +112,8 @@ def shuffle_labels(labels: Mapping[str, Labels], seed: int) -> dict[str, Labels]
     """`labels` with nothing left to find: sessions permuted within each symbol, their signs drawn at random.
 
     Sessions trade places only with sessions of as many rows, so that the time of day keeps its place; a flipped
-    session swaps peak and valley. What is NaN throughout (not matured yet) stays. All label kinds move together.
+    session swaps peak and valley, highest and lowest. What is NaN throughout (not matured yet) stays. All label kinds
+    move together.
     """
     return {h: _shuffled(table, np.random.default_rng([seed, table.horizon.order])) for h, table in labels.items()}
 
@@ -123,10 +125,14 @@ def _shuffled(labels: Labels, rng: np.random.Generator) -> Labels:
     def moved(name: str, panel: FloatArray) -> FloatArray:
         if name in ("value", "skip", "naive"):
             return panel[source, columns] * sign
-        other = labels.valley if name == "peak" else labels.peak
-        return np.where(sign > 0, panel[source, columns], other[source, columns])
+        other = getattr(labels, _MIRROR[name])[source, columns]
+        return np.where(sign > 0, panel[source, columns], -other if name in ("highest", "lowest") else other)
 
     return labels.map_panels(moved)
+
+
+_MIRROR = {"peak": "valley", "valley": "peak", "highest": "lowest", "lowest": "highest"}
+"""What a label becomes when the price is turned upside down (an excursion also changes its sign)."""
 
 
 def _moves(labels: Labels, rng: np.random.Generator) -> tuple[NDArray[np.int64], FloatArray]:

@@ -25,37 +25,21 @@ from workbench.core.horizon import HORIZONS, Horizon
 from workbench.core.types import ModelKey, OofForecasts
 from workbench.models.base import Budget, Family
 from workbench.models.registry import FAMILIES, Registry, find
-from workbench.models.strategies import find_strategy
 from workbench.models.windows import WindowView
-from workbench.stats.splits import Segment, day_walk_forward, embargo_ns, walk_forward
+from workbench.stats.splits import Segment, day_walk_forward, embargo_ns, lead_in, walk_forward
 from workbench.training.assembly import Assembly
-from workbench.training.cells import Cell, CellOptions, CellResult, Target, parity_rows
+from workbench.training.cascade import LEAD_IN, out_of_fold_probabilities
+from workbench.training.cells import Cell, CellOptions, CellResult, parity_rows
+from workbench.training.course import Course, Plan
 from workbench.training.dataset import Panel
 from workbench.training.labels import Labels
-from workbench.training.pool import run_cells
+from workbench.training.pool import Material, Pool, Probabilities
+from workbench.training.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from workbench.features.history import FeatureHistory
 
-BARRIER_FAMILIES = ("LightGBM", "FTRLProximal")
-"""Families that learn the barriers, of those that are trained at all."""
-
-BARRIERS: tuple[Target, Target] = ("peak", "valley")
-
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The segments of both axes and the embargo between what is learned and what is asked."""
-
-    intraday: tuple[Segment, ...]
-    day: tuple[Segment, ...]
-    embargo_ns: int
-
-    def of(self, h: Horizon) -> tuple[Segment, ...]:
-        """The segments of the axis of `h`."""
-        return self.day if h.is_day else self.intraday
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +58,7 @@ class Trained:
     names: tuple[str, ...]
     daily_names: tuple[str, ...]
     window: int
+    per_symbol: bool
     data_origin: str
     notes: tuple[str, ...]
     abstained: Mapping[str, str]
@@ -122,17 +107,22 @@ def train(
         ),
     }  # fmt: skip
     chosen = {name: find(name, registry) for name in settings.training.families}
-    cells = list(_cells(used, plan, settings.training, chosen, final, day_windows=_has_day_windows(history)))
-    options = {name: _options(settings, family) for name, family in chosen.items()}
+    course = Course(used, plan, settings.training, chosen, final, _has_day_windows(history))
+    warned = {h.label: _warned(h, bars, daily, plan, settings.training) for h in used}
+    barriers, direct, cascades = list(course.barriers(warned)), list(course.direct()), list(course.cascades())
     with TemporaryDirectory(prefix="cells-") as nowhere:
-        results = run_cells(
-            cells, chosen, {s: find_strategy(s) for s in settings.training.strategies}, options, panels,
-            {h.label: labels[h.label] for h in used}, cache_dir or Path(nowhere), settings.training.jobs,
-            progress or _silent,
+        pool = Pool(
+            chosen, {name: _options(settings, family) for name, family in chosen.items()},
+            Material(panels, {h.label: labels[h.label] for h in used}), cache_dir or Path(nowhere),
+            _scheduler(settings.training), progress or _silent, len(barriers) + len(direct) + len(cascades),
         )  # fmt: skip
+        results = pool.run(barriers)
+        table = Assembly(panels, labels, history, results, bars.data_origin)
+        probabilities = _probabilities(table, used, warned, plan.embargo_ns) if cascades else {}
+        results |= pool.run([*direct, *cascades], probabilities)
     table = Assembly(panels, labels, history, results, bars.data_origin)
     made = ((h.label, table.oof(h, plan.of(h), plan.embargo_ns)) for h in used)
-    oofs = {label: oof for label, oof in made if oof is not None}
+    oofs = {label: oof for label, oof in made if oof is not None and oof.keys}
     window = settings.features.window
     return Trained(
         plan=plan,
@@ -143,6 +133,7 @@ def train(
         names=panels["bars"].names,
         daily_names=panels["days"].names,
         window=window,
+        per_symbol=any(family.per_symbol for family in chosen.values()),
         data_origin=bars.data_origin,
         notes=_notes(results, settings.training, chosen, used, oofs),
         abstained={str(c): r.reason for c, r in results.items() if r.reason},
@@ -150,31 +141,30 @@ def train(
     )
 
 
-def _cells(
-    used: list[Horizon],
-    plan: Plan,
-    settings: TrainingSettings,
-    families: Mapping[str, Family],
-    final: bool,
-    day_windows: bool,
-) -> Iterable[Cell]:
-    barrier = [name for name in families if name in BARRIER_FAMILIES and families[name].classifies]
-    barrier = barrier or [name for name in families if families[name].classifies][:2]
+def _scheduler(settings: TrainingSettings) -> Scheduler:
+    return Scheduler.at(settings.scheduler) if settings.scheduler else Scheduler(settings.jobs)
+
+
+def _warned(h: Horizon, bars: Bars, daily: Bars, plan: Plan, settings: TrainingSettings) -> tuple[Segment, ...]:
+    """The segments of `h` and, where cascades are trained, the parts before them that the classifiers predict too."""
+    segments = plan.of(h)
+    if "cascade" not in settings.strategies or not segments:
+        return segments
+    sessions = _sessions(daily if h.is_day else bars)
+    return (*lead_in(sessions, segments[0], LEAD_IN, settings.embargo_sessions, is_day=h.is_day), *segments)
+
+
+def _probabilities(
+    table: Assembly, used: list[Horizon], warned: Mapping[str, tuple[Segment, ...]], embargo_ns: int
+) -> Probabilities:
+    out = {}
     for h in used:
-        parts: list[Segment | None] = [*plan.of(h), *([None] if final else [])]
-        for part in parts:
-            cutoff = part.cutoff_ns if part is not None else np.iinfo(np.int64).max
-            for strategy in settings.strategies:
-                for name in _able(h, families, day_windows):
-                    yield Cell(h.label, name, strategy, "value", part, int(cutoff))
-            for name in _able(h, {name: families[name] for name in barrier}, day_windows):
-                for target in BARRIERS:
-                    yield Cell(h.label, name, "", target, part, int(cutoff))
-
-
-def _able(h: Horizon, families: Mapping[str, Family], day_windows: bool) -> list[str]:
-    """Families that can be asked about `h` live: windows of daily features must come with the snapshot."""
-    return [name for name, family in families.items() if not (h.is_day and family.sequential and not day_windows)]
+        oof, labels = table.oof(h, warned[h.label], embargo_ns), table.labels[h.label]
+        if oof is not None:
+            out[h.label] = out_of_fold_probabilities(
+                oof, warned[h.label], labels.known_at, len(labels.symbols), labels.session
+            )
+    return out
 
 
 def _has_day_windows(history: FeatureHistory) -> bool:
@@ -183,7 +173,10 @@ def _has_day_windows(history: FeatureHistory) -> bool:
 
 def _options(settings: Settings, family: Family) -> CellOptions:
     t = settings.training
-    return CellOptions(getattr(t, _cap_setting(family)), settings.features.window, t.seed, Budget.named(t.profile))
+    device = t.device if family.neural else "cpu"
+    return CellOptions(
+        getattr(t, _cap_setting(family)), settings.features.window, t.seed, Budget.named(t.profile), device
+    )
 
 
 def _final_models(results: Mapping[Cell, CellResult]) -> Iterable[ModelFiles]:
@@ -214,7 +207,7 @@ def _cap_note(name: str, results: Mapping[Cell, CellResult], settings: TrainingS
     cells = [r for c, r in results.items() if c.family == name and c.target == "value" and r.used < r.available]
     if not cells:
         return ""
-    also = "; its barrier classifiers on a third of that" if name in BARRIER_FAMILIES else ""
+    also = "; its barrier classifiers on a third of that" if name in settings.barriers else ""
     setting = _cap_setting(family)
     return (
         f"{name} was fitted on at most {max(r.used for r in cells):,} of up to {max(r.available for r in cells):,} "
