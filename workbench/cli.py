@@ -5,9 +5,8 @@ Exit codes: 0 done, 1 something is missing (``doctor``), 2 bad input, 130 interr
 
 from __future__ import annotations
 
-import json
-import math
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +14,9 @@ import typer
 from typer.exceptions import TyperException
 
 from workbench import __version__
-from workbench.config import Settings
+from workbench.cli_output import show
+from workbench.cli_zoo import print_zoo, promote, runs, zoo_app
+from workbench.config import ALL_HORIZONS, Settings
 from workbench.core.errors import ConfigError, DataError, WorkbenchError
 
 app = typer.Typer(
@@ -39,8 +40,17 @@ Accept = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")]
 Profile = Annotated[str | None, typer.Option("--profile", help="demo, default or full: how much work training does.")]
+Families = Annotated[str | None, typer.Option("--families", help="Comma-separated families, or all.")]
+Strategies = Annotated[str | None, typer.Option("--strategies", help="single_task, multi_task, cascade, or all.")]
+Horizons = Annotated[str | None, typer.Option("--horizons", help="Comma-separated horizons, e.g. 5m,30m,1d, or all.")]
+Device = Annotated[str | None, typer.Option("--device", help="cpu or cuda: where networks are trained.")]
+Cluster = Annotated[
+    str | None, typer.Option("--scheduler", help="Dask cluster: dask://127.0.0.1:8786, or tls://HOST:PORT.")
+]
+Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Worker processes on this machine.")]
 DEFAULT_OUT = Path("runs/default")
 INTERRUPTED = 130
+_STRATEGIES = ("single_task", "multi_task", "cascade")
 
 
 @app.command()
@@ -53,7 +63,7 @@ def demo(out: Out = Path("runs/demo"), as_json: Json = False) -> None:
 
     job = Job.open(out, Settings().change(training={"profile": "demo"}))
     simulate(job)
-    _print(run_all(job), as_json)
+    show(run_all(job), as_json)
 
 
 @app.command()
@@ -78,7 +88,7 @@ def run(
 
     job = Job.open(out, _settings(config, out, profile))
     import_data(job, data, universe, _columns(column), timezone, stamp, interval, tuple(accept or ()))
-    _print(run_all(job), as_json)
+    show(run_all(job), as_json)
 
 
 @app.command()
@@ -100,7 +110,7 @@ def simulate(
     from workbench.research.steps import simulate as step
 
     job = Job.open(out, _settings(config, out, None))
-    _print(step(job, symbols=symbols, days=days, daily=daily, seed=seed, ic=ic), as_json)
+    show(step(job, symbols=symbols, days=days, daily=daily, seed=seed, ic=ic), as_json)
 
 
 @app.command("import")
@@ -123,16 +133,43 @@ def import_(
     from workbench.research.steps import Job, import_data
 
     job = Job.open(out, _settings(config, out, None))
-    _print(import_data(job, data, universe, _columns(column), timezone, stamp, interval, tuple(accept or ())), as_json)
+    show(import_data(job, data, universe, _columns(column), timezone, stamp, interval, tuple(accept or ())), as_json)
 
 
 @app.command()
-def train(out: Out = DEFAULT_OUT, config: Config = None, profile: Profile = None, as_json: Json = False) -> None:
-    """Features, labels and nested walk-forward training; saves out-of-fold forecasts and models.
+def train(
+    families: Families = None,
+    strategies: Strategies = None,
+    horizons: Horizons = None,
+    profile: Profile = None,
+    device: Device = None,
+    scheduler: Cluster = None,
+    jobs: Jobs = None,
+    out: Out = DEFAULT_OUT,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Nested walk-forward training of the models; goes on where a killed run stopped.
 
-    Example: workbench train --out runs/mine --profile full
+    Example: workbench train --families all --strategies all --horizons all --profile demo
     """
-    _step("train", out, config, profile, as_json)
+    from workbench.research import steps
+
+    settings = _settings(config, out, profile)
+    chosen = {
+        "families": _names(families, lambda: _known_families(out)),
+        "strategies": _names(strategies, lambda: _STRATEGIES),
+        "device": device,
+    }
+    settings = settings.change(training={k: v for k, v in chosen.items() if v is not None})
+    if (labels := _names(horizons, lambda: ALL_HORIZONS)) is not None:
+        settings = settings.change(system={"horizons": labels})
+    job = _existing(out, settings)
+    job.run_on(scheduler, jobs)
+    outcome = steps.train(job)
+    if not as_json:
+        print_zoo(out)
+    show(outcome, as_json)
 
 
 @app.command()
@@ -189,7 +226,7 @@ def doctor(as_json: Json = False) -> None:
     from workbench.doctor import examine
 
     found = examine()
-    _print(found, as_json)
+    show(found, as_json)
     if found["problems"]:
         raise typer.Exit(1)
 
@@ -200,14 +237,40 @@ def version() -> None:
     print(__version__)
 
 
+app.command()(promote)
+app.command()(runs)
+app.add_typer(zoo_app, name="zoo")
+
+
 def _step(name: str, out: Path, config: Path | None, profile: str | None, as_json: bool) -> None:
     from workbench.research import steps
 
-    settings = _settings(config, out, profile)
+    job = _existing(out, _settings(config, out, profile))
+    show(getattr(steps, name)(job), as_json)
+
+
+def _existing(out: Path, settings: Settings) -> Any:
+    from workbench.research.steps import Job
+
     if not out.exists():
         raise DataError(f"{out} does not exist; `workbench simulate --out {out}` or `workbench import` fills it first")
-    job = steps.Job.open(out, settings)
-    _print(getattr(steps, name)(job), as_json)
+    return Job.open(out, settings)
+
+
+def _names(text: str | None, every: Callable[[], Iterable[str]]) -> tuple[str, ...] | None:
+    """The names of a comma-separated list, or all of them; None where nothing was said."""
+    if text is None:
+        return None
+    names = tuple(every()) if text.strip() == "all" else tuple(t.strip() for t in text.split(",") if t.strip())
+    if not names:
+        raise ConfigError(f"{text!r} names nothing; write for example LightGBM,MLP or all")
+    return names
+
+
+def _known_families(out: Path) -> Iterable[str]:
+    from workbench.research.families import known_families
+
+    return known_families(out)
 
 
 def _settings(config: Path | None, out: Path, profile: str | None) -> Settings:
@@ -225,38 +288,6 @@ def _columns(pairs: list[str] | None) -> dict[str, str]:
     if bad:
         raise ConfigError(f"--column {bad[0]!r} is not FIELD=NAME; write for example --column close=px_last")
     return dict(p.split("=") for p in pairs or [])
-
-
-def _print(outcome: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(_plain(outcome), indent=1, sort_keys=True, allow_nan=False))
-        return
-    last = {k: v for k, v in outcome.items() if k == "report"}
-    for line in _lines({k: v for k, v in outcome.items() if k not in last} | last):
-        print(line)
-
-
-def _plain(value: Any) -> Any:
-    """The same with null for every number that is unknown: JSON has no NaN."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _lines(tree: dict[str, Any], indent: str = "") -> list[str]:
-    """A mapping as aligned `name  value` lines; the value of ``report`` stands alone in the last one."""
-    lines: list[str] = []
-    width = max((len(str(k)) for k in tree), default=0)
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            lines += [f"{indent}{key}", *_lines(value, indent + "  ")]
-        elif isinstance(value, (list, tuple)) and value:
-            lines += [f"{indent}{key}", *(f"{indent}  - {item}" for item in value)]
-        else:
-            lines.append(f"{indent}{key!s:<{width}}  {value}")
-    return lines
 
 
 def main() -> None:

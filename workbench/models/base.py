@@ -203,6 +203,16 @@ class Family(Protocol):
         ...
 
     @property
+    def horizons(self) -> tuple[str, ...]:
+        """Labels of the only horizons that it serves; empty: all."""
+        ...
+
+    @property
+    def knows_until(self) -> int:
+        """Last moment (ns) that it knows of before any fit; 0 for a family that knows only what it is given."""
+        ...
+
+    @property
     def min_rows(self) -> int: ...
 
     def fit(

@@ -42,6 +42,11 @@ class Graph:
         self._nodes.append(helper.make_node(operator, list(inputs), names, domain=domain, **attributes))
         return names[-1]
 
+    def last(self, x: str, axis: int) -> str:
+        """x at its last place along `axis`, which goes away."""
+        kept = self.add("Gather", x, self.constant([-1], np.int64), axis=axis)
+        return self.add("Squeeze", kept, self.constant([axis], np.int64))
+
     def filled(self, x: str, values: Any) -> str:
         """x with NaN replaced by `values` along the last axis."""
         return self.add("Where", self.add("IsNaN", x), self.constant(values), x)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from workbench.core.arrays import FloatArray
+import numpy as np
+
+from workbench.core.arrays import FloatArray, check_shape
 from workbench.core.errors import ConfigError
 from workbench.models.base import DEFAULT_BUDGET, Budget, Fitted, Inputs
 from workbench.models.fitted import FittedModel, constant_model
@@ -39,6 +41,8 @@ class Learner:
     per_symbol: bool = False
     neural: bool = False
     needs: tuple[str, ...] = ()
+    horizons: tuple[str, ...] = ()
+    knows_until: int = 0
     min_rows: int = 200
 
     def learn(self, sample: Sample, how: Effort) -> FittedModel:
@@ -47,7 +51,7 @@ class Learner:
 
     def learn_tasks(self, sample: Sample, how: Effort) -> tuple[FittedModel, ...]:
         """One model per column of ``sample.y`` (R, K); only where `shares`."""
-        raise ConfigError(f"{self.name} does not learn several labels at once; its tasks are pooled instead")
+        raise NotImplementedError
 
     def fit(
         self,
@@ -65,6 +69,7 @@ class Learner:
         device: str = "cpu",
     ) -> Fitted:
         """See :class:`~workbench.models.base.Family`."""
+        check_shape(f"{self.name}: y", np.asarray(y), (len(X),))
         sample = make_sample(self, X, y, weight, classify, context, auxiliary)
         if sample.split(gap)[0].constant:
             return constant_model(sample, "the label does not vary")
@@ -85,6 +90,9 @@ class Learner:
         device: str = "cpu",
     ) -> tuple[Fitted, ...]:
         """See :class:`~workbench.models.base.Family`."""
+        if not self.shares:
+            raise ConfigError(f"{self.name} does not learn several labels at once; its tasks are pooled instead")
+        check_shape(f"{self.name}: y", np.asarray(Y), (len(X), -1))
         sample = make_sample(self, X, Y, weight, False, context, auxiliary)
         if sample.split(gap)[0].constant:
             return tuple(constant_model(sample, "the labels do not vary") for _ in range(Y.shape[1]))

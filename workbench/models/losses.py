@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from workbench.core.arrays import FloatArray
+from workbench.models.prepare import Sample
 
 TINY = 1e-12
 
@@ -42,3 +43,17 @@ def skill(prediction: FloatArray, y: FloatArray, weight: FloatArray) -> float:
     if variance < TINY**2:
         return 0.0
     return float(np.average(prediction * y, weights=weight)) / float(np.sqrt(variance))
+
+
+def score(sample: Sample, prediction: FloatArray) -> float:
+    """Larger is better: correlation about zero for returns, minus log loss for barriers."""
+    if sample.task == "regress":
+        return skill(prediction, sample.y, sample.weight)
+    return -log_loss(prediction, sample.y, sample.weight)
+
+
+def constant_score(early: Sample, late: Sample) -> float:
+    """What the constant of the early rows scores on the later ones."""
+    if early.task == "regress":
+        return 0.0
+    return score(late, np.full(len(late), np.average(early.y, weights=early.weight)))

@@ -202,8 +202,12 @@ def train(
 
 def score(network: Network, late: Sample, data: Feed, device: str) -> float:
     """Larger is better: mean over the tasks of the correlation about zero (blind to scale), or minus log loss."""
-    out = predict(network, data, device)
-    if network.classify:
+    return measure(predict(network, data, device), late, network.classify)
+
+
+def measure(out: FloatArray, late: Sample, classify: bool) -> float:
+    """The score of raw outputs (R, K)."""
+    if classify:
         return -log_loss(0.5 * (1 + np.tanh(0.5 * out[:, 0])), late.y[:, 0], late.weight[:, 0])
     return float(np.mean([skill(out[:, k], late.y[:, k], late.weight[:, k]) for k in _present(late)]))
 

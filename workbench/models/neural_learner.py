@@ -14,7 +14,7 @@ from workbench.models.prepare import Sample, Standardiser
 
 if TYPE_CHECKING:
     from workbench.models.networks.layers import Network
-    from workbench.models.neural import Recipe
+    from workbench.models.neural import Best, Feed, Recipe
 
 NO_SKILL = "no epoch beats the constant on later rows"
 
@@ -50,7 +50,7 @@ class NeuralLearner(Learner):
             n_channels = early.x.shape[1] + int(self.sequential)
             network = self.network(sample, n_channels, early.y.shape[1]).to(how.device)
             feeds = tuple(neural.feed(part, standardiser, how.device) for part in (early, late))
-            best = neural.train(network, early, late, feeds, self.recipe(), epochs, how.device)
+            best = self.train(network, early, late, feeds, epochs, how.device)
             if best is None:
                 return tuple(constant_model(sample, NO_SKILL) for _ in range(early.y.shape[1]))
             network.round_hidden()
@@ -62,6 +62,14 @@ class NeuralLearner(Learner):
             else constant_model(sample, NO_SKILL)
             for k in range(early.y.shape[1])
         )
+
+    def train(
+        self, network: Any, early: Sample, late: Sample, feeds: tuple[Feed, ...], epochs: int, device: str
+    ) -> Best | None:
+        """Train in place; None if nothing beats the constant on the later rows."""
+        from workbench.models import neural
+
+        return neural.train(network, early, late, feeds, self.recipe(), epochs, device)
 
     def standardiser(self, early: Sample) -> Standardiser:
         """Learned on the early rows."""

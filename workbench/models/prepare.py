@@ -181,6 +181,11 @@ def _check_inputs(
                          "`auxiliary`")  # fmt: skip
     if not isinstance(X, WindowView):
         check_shape(f"{family.name}: X", np.asarray(X), (-1, -1))
+    held = X.n_context if isinstance(X, WindowView) else len(context)
+    width = X.n_features if isinstance(X, WindowView) else np.shape(X)[1] - len(context)
+    if held != len(context) or width < 1:
+        raise ValueError(f"{family.name}: context names {len(context)} columns, but X holds {held} behind {width} "
+                         "features")  # fmt: skip
     shape = (len(X), *np.shape(y)[1:2])
     check_shape(f"{family.name}: y", np.asarray(y), shape)
     for name, values in {"weight": weight, **auxiliary}.items():

@@ -1,24 +1,37 @@
 """The families by name. An immutable mapping: a user's own family makes a new one.
 
->>> sorted(FAMILIES)
-['Ensemble', 'FTRLProximal', 'LSTM', 'LightGBM', 'MLP']
+>>> sorted(FAMILIES)  # doctest: +NORMALIZE_WHITESPACE
+['CNN1D', 'ChangePoint', 'Ensemble', 'FTRLProximal', 'GMMRegime', 'LSTM', 'LightGBM', 'MLP', 'NGBoost',
+ 'QuantileLightGBM', 'TabCNN', 'TabLSTM', 'TabTransformer', 'Transformer', 'XGBoost']
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import TypeAlias
 
 from workbench.core.errors import ConfigError, nearest_name
 from workbench.models.base import Family
+from workbench.models.families.change_point import ChangePoint
+from workbench.models.families.cnn1d import CNN1D
 from workbench.models.families.ensemble import Ensemble
 from workbench.models.families.ftrl import FTRLProximal
+from workbench.models.families.gmm_regime import GMMRegime
 from workbench.models.families.lightgbm import LightGBM
 from workbench.models.families.lstm import LSTM
 from workbench.models.families.mlp import MLP
+from workbench.models.families.ngboost import NGBoost
+from workbench.models.families.quantile_lightgbm import QuantileLightGBM
+from workbench.models.families.tab_cnn import TabCNN
+from workbench.models.families.tab_lstm import TabLSTM
+from workbench.models.families.tab_transformer import TabTransformer
+from workbench.models.families.transformer import Transformer
+from workbench.models.families.xgboost import XGBoost
 
 Registry: TypeAlias = Mapping[str, Family]
+GROUP = "workbench.families"
 
 
 def register(registry: Registry, family: Family) -> Registry:
@@ -44,9 +57,41 @@ def find(name: str, registry: Registry | None = None) -> Family:
     return known[name]
 
 
+def installed() -> Registry:
+    """FAMILIES and those that other packages bring by an entry point of the group ``workbench.families``.
+
+    An entry point names a family, or a class or function that makes one without arguments.
+    """
+    registry = FAMILIES
+    for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
+        try:
+            brought = point.load()
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f"the entry point {point.name!r} ({point.value}) cannot be loaded: {error}") from error
+        family = brought() if isinstance(brought, type) or not isinstance(brought, Family) else brought
+        registry = register(registry, family)
+    return registry
+
+
 def _built_in() -> Registry:
     registry: Registry = MappingProxyType({})
-    for family in (LightGBM(), MLP(), FTRLProximal(), Ensemble(), LSTM()):
+    for family in (
+        LightGBM(),
+        MLP(),
+        FTRLProximal(),
+        Ensemble(),
+        LSTM(),
+        CNN1D(),
+        TabCNN(),
+        TabLSTM(),
+        TabTransformer(),
+        Transformer(),
+        XGBoost(),
+        QuantileLightGBM(),
+        NGBoost(),
+        GMMRegime(),
+        ChangePoint(),
+    ):
         registry = register(registry, family)
     return registry
 

@@ -19,8 +19,10 @@ from workbench.core.arrays import FloatArray
 from workbench.core.digest import digest
 from workbench.core.errors import ArtifactError, ConfigError, DataError
 from workbench.models.base import ModelFailure, RuntimeModel, Task
-from workbench.models.export import INPUT
+from workbench.models.export import INPUT, OUTPUT
 from workbench.models.fitted import HEADER, LIGHTGBM_FILE, ONNX_FILE, abstaining
+from workbench.models.onnx_guard import check_onnx
+from workbench.models.pooled import design
 from workbench.models.prepare import clean, fill
 from workbench.models.windows import Float32Array, WindowView
 
@@ -37,12 +39,16 @@ def load_fitted(family: str, files: Mapping[str, bytes], *, threads: int = 1, de
     """
     check_device(device)
     header = _header(family, files)
+    if "pooled" in header:
+        return _pooled(family, header, files, threads, device)
     common = (family, header["task"], digest(dict(files)), header["n_features"], header["length"],
               tuple(header["context"]))  # fmt: skip
     if header["format"] == "constant":
         return ConstantModel(*common, value=float(header["value"]))
     if header["format"] == "onnx":
-        return OnnxModel(*common, session=_session(family, _content(family, files, ONNX_FILE), threads, device))
+        content = _content(family, files, ONNX_FILE)
+        check_onnx(content, f"{family}: {ONNX_FILE}", inputs=(INPUT,), outputs=(OUTPUT,))
+        return OnnxModel(*common, session=open_session(family, content, threads, device))
     if header["format"] == "lightgbm":
         booster = _booster(family, _content(family, files, LIGHTGBM_FILE))
         return LightGBMModel(*common, booster=booster, imputed=np.array(header["imputed"], np.float32), threads=threads)
@@ -98,7 +104,7 @@ class OnnxModel(_Loaded):
     def _run(self, x: Float32Array) -> Any:
         try:
             return self.session.run(None, {INPUT: x})[0]
-        except _onnx_errors() as error:
+        except onnx_errors() as error:
             raise ModelFailure(f"{self.family}: ONNX Runtime failed on {x.shape}: {error}") from error
 
 
@@ -119,6 +125,29 @@ class LightGBMModel(_Loaded):
             raise ModelFailure(f"{self.family}: LightGBM failed on {x.shape}: {error}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class PooledModel(_Loaded):
+    """A model of several horizons asked about one of them (see :mod:`workbench.models.pooled`)."""
+
+    pool: Any = None
+    c: float = 0.0
+    interacted: bool = False
+
+    def _run(self, x: Float32Array) -> Any:
+        return self.pool.predict(design(x, self.c, self.interacted))
+
+
+def _pooled(family: str, header: dict[str, Any], files: Mapping[str, bytes], threads: int, device: str) -> RuntimeModel:
+    about = header.pop("pooled")
+    if not isinstance(about, dict) or set(about) != {"c", "interacted"}:
+        raise ArtifactError(f"{family}: {HEADER} holds pooled {about!r}; it must name c and interacted")
+    width = header["n_features"]
+    inner = {**header, "n_features": (2 * width if about["interacted"] else width) + 1}
+    pool = load_fitted(family, {**files, HEADER: json.dumps(inner).encode()}, threads=threads, device=device)
+    return PooledModel(family, pool.task, digest(dict(files)), width, 0, (), pool=pool, c=float(about["c"]),
+                       interacted=bool(about["interacted"]))  # fmt: skip
+
+
 def check_device(device: str) -> None:
     """ConfigError unless `device` is cpu, or cuda with its provider installed."""
     if device not in _PROVIDERS:
@@ -134,7 +163,8 @@ def check_device(device: str) -> None:
         )
 
 
-def _session(family: str, content: bytes, threads: int, device: str) -> Any:
+def open_session(family: str, content: bytes, threads: int, device: str) -> Any:
+    """An ONNX Runtime session of a file that passed :func:`check_onnx`."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -144,7 +174,7 @@ def _session(family: str, content: bytes, threads: int, device: str) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(content, options, providers=[(_PROVIDERS[device], _OPTIONS[device])])
-    except _onnx_errors() as error:
+    except onnx_errors() as error:
         raise ArtifactError(f"{family}: {ONNX_FILE} cannot be loaded: {error}") from error
     if session.get_providers()[0] != _PROVIDERS[device]:
         raise ConfigError(
@@ -163,7 +193,8 @@ def _booster(family: str, content: bytes) -> Any:
         raise ArtifactError(f"{family}: {LIGHTGBM_FILE} cannot be loaded: {error}") from error
 
 
-def _onnx_errors() -> tuple[type[Exception], ...]:
+def onnx_errors() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "RuntimeException", "EPFail",

@@ -9,18 +9,22 @@ from typing import Any, TypeVar
 
 from workbench.config import Settings
 from workbench.core.bars import Bars
+from workbench.core.digest import digest
 from workbench.core.errors import DataError
 from workbench.core.units import BAR_MINUTES, SESSION_MINUTES
 from workbench.core.universe import Universe
 from workbench.data.store import Store
 from workbench.features.engine import build_history
 from workbench.features.history import FeatureHistory
-from workbench.models.registry import find
+from workbench.models.registry import Registry, find
 from workbench.models.strategies import find_strategy
 from workbench.progress import progress
+from workbench.research.families import known_families
 from workbench.research.workspace import Workspace
+from workbench.training.cells import family_version
 from workbench.training.labels import Labels, make_daily_labels, make_labels
 from workbench.training.presets import profile_settings
+from workbench.training.scheduler import Scheduler
 
 T = TypeVar("T")
 
@@ -41,11 +45,31 @@ class Job:
         families and strategies that nobody registered are refused before anything is written.
         """
         if settings is not None:
-            for family in settings.training.families:
-                find(family)
+            registry = known_families(Path(out))
+            for family in (*settings.training.families, *settings.training.barriers):
+                find(family, registry)
             for strategy in settings.training.strategies:
                 find_strategy(strategy)
+            check_place(settings.training.device, settings.training.scheduler)
         return cls(Workspace(out, settings))
+
+    def run_on(self, scheduler: str | None, jobs: int | None) -> None:
+        """Where this process has its fits done; not written down, for it changes no result."""
+        if scheduler is not None:
+            check_place("cpu", scheduler)
+        chosen = {"scheduler": scheduler, "jobs": jobs}
+        self.settings = self.settings.change(training={k: v for k, v in chosen.items() if v is not None})
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The built-in families, those of installed packages and those brought into the workspace."""
+        return known_families(self.ws.root)
+
+    @property
+    def brought_digest(self) -> str:
+        """What the models brought into the workspace are: they are part of what training depends on."""
+        names = [name for name in self.settings.training.families if self.registry[name].knows_until]
+        return digest(*(family_version(self.registry[name]) for name in names))
 
     def forget(self) -> None:
         """Drop what was computed from the store, because the store has changed."""
@@ -114,3 +138,13 @@ class Job:
         if not self.ws.store_dir.is_dir():
             raise DataError(f"{self.ws.root} has no bars yet: run `workbench simulate` or `workbench import` first")
         return self.store.digest
+
+
+def check_place(device: str, scheduler: str) -> None:
+    """ConfigError unless networks can be trained on `device` and `scheduler` may be used."""
+    if scheduler:
+        Scheduler.at(scheduler)
+    if device != "cpu":
+        from workbench.models.neural import check_training_device
+
+        check_training_device(device)

@@ -17,12 +17,15 @@ from joblib import Parallel, delayed
 from pydantic import ValidationError
 
 from workbench.analysis.report import find, render_report, report_summary
+from workbench.analysis.zoo import ZooCell
 from workbench.artifacts import load_oofs
 from workbench.artifacts.bundle import BLENDER_FORMAT, BLENDER_VERSION
 from workbench.artifacts.models import MODELS_FORMAT, MODELS_VERSION
+from workbench.artifacts.signing import SIGNATURES
 from workbench.artifacts.verified import read_folder
 from workbench.core.calendar import iso_date, session_of
 from workbench.core.errors import ArtifactError, ConfigError, DataError, InsufficientDataError
+from workbench.core.horizon import HORIZONS
 from workbench.core.results import BacktestResult
 from workbench.core.types import OofForecasts
 from workbench.data.importers import import_bars
@@ -31,10 +34,13 @@ from workbench.data.simulate import simulate as simulate_market
 from workbench.decision.costs import CostModel
 from workbench.engine.backtest import naive_backtest, run_backtest
 from workbench.progress import progress
+from workbench.research.experiments import record
 from workbench.research.job import Job
 from workbench.research.report_inputs import report_inputs
 from workbench.research.results_io import load_result, save_result
 from workbench.research.workspace import write_atomically
+from workbench.research.zoo import FILE as ZOO
+from workbench.research.zoo import survey, zoo
 from workbench.training.bundles import save_stages, save_trained
 from workbench.training.cost_probe import probe_costs
 from workbench.training.fitting import FittedStages, Tranche, fit_stages, schedule
@@ -137,8 +143,11 @@ def _empty(folder: Path) -> None:
 def train(job: Job) -> Outcome:
     """Features, labels, nested walk-forward, final models and the truncation probe."""
     s = job.settings
-    inputs = [job.data_digest, *(b.digest for b in (s.features, s.labels, s.training)), s.system.digest]
-    return job.ws.run("train", inputs, partial(_train, job), intact=partial(_models_intact, job))
+    taught = s.training.model_copy(update={"jobs": 1, "scheduler": ""})  # where fits run changes nothing
+    inputs = [job.data_digest, *(b.digest for b in (s.features, s.labels, taught)), s.system.digest, job.brought_digest]
+    outcome = job.ws.run("train", inputs, partial(_train, job), (job.ws.root / ZOO,), partial(_models_intact, job))
+    record(job, [ZooCell.from_dict(c) for c in zoo(job.ws.root)["cells"]])
+    return outcome
 
 
 def _train(job: Job) -> Outcome:
@@ -147,21 +156,36 @@ def _train(job: Job) -> Outcome:
         verdict = truncation_probe(job.bars, job.daily, job.universe, job.settings, full=job.history)
     _put_damaged_aside(job.ws.models_dir, MODELS_FORMAT, MODELS_VERSION)
     models = save_trained(trained, job.ws.models_dir)
+    with progress("models against a constant"):
+        cells = survey(job, trained, models)
     return {
         "models": models,
         "rows": {label: len(oof) for label, oof in trained.oofs.items()},
         "fitted": len(trained.models),
+        "cells": sum(c.trained for c in cells),
+        "beat_a_constant": sum(c.beats_constant for c in cells),
+        "best": _best(cells),
         "probe": {"passed": verdict.passed, "detail": verdict.detail},
         "abstained": dict(trained.abstained),
         "notes": list(trained.notes),
     }
 
 
+def _best(cells: list[ZooCell]) -> dict[str, dict[str, Any]]:
+    """Horizon label -> the cell with the highest out-of-fold IC there."""
+    out: dict[str, dict[str, Any]] = {}
+    for cell in sorted((c for c in cells if c.ic == c.ic), key=lambda c: c.ic):
+        out[cell.horizon] = {"model": f"{cell.family}/{cell.strategy}", "ic": cell.ic, "p_corrected": cell.p_corrected}
+    return {h.label: out[h.label] for h in HORIZONS if h.label in out}
+
+
 def train_models(job: Job) -> Trained:
     """The walk-forward itself; cells that are in the workspace's cache are not fitted again."""
     history, labels = job.history, job.labels
     with progress("training") as note:
-        return walk_forward(job.bars, job.daily, history, labels, job.settings, job.ws.cells_dir, note)
+        return walk_forward(
+            job.bars, job.daily, history, labels, job.settings, job.ws.cells_dir, note, registry=job.registry
+        )
 
 
 def _oofs(job: Job) -> dict[str, OofForecasts]:
@@ -184,7 +208,7 @@ def _blender_intact(job: Job, outcome: Outcome) -> bool:
 
 def _put_damaged_aside(root: Path, form: str, version: int) -> None:
     """A damaged bundle must not stand in the way of the same one made anew."""
-    for bundle in sorted(p for p in root.glob("[!.]*") if p.is_dir()):
+    for bundle in sorted(p for p in root.glob("[!.]*") if p.is_dir() and p.name != SIGNATURES):
         _intact(bundle, form, version)
 
 
@@ -339,7 +363,9 @@ def _base(results: Mapping[float, BacktestResult]) -> BacktestResult:
 def report(job: Job) -> Outcome:
     """One self-contained HTML file; its path is the outcome's last entry."""
     inputs = [job.ws.outcome("backtest"), job.ws.outcome("train"), job.settings.digest]
-    return job.ws.run("report", inputs, partial(_report, job), (job.ws.report_path,))
+    outcome = job.ws.run("report", inputs, partial(_report, job), (job.ws.report_path,))
+    record(job, [ZooCell.from_dict(c) for c in zoo(job.ws.root)["cells"]])
+    return outcome
 
 
 def _report(job: Job) -> Outcome:

@@ -42,6 +42,13 @@ class Workspace:
         self.root.mkdir(parents=True, exist_ok=True)
         write_atomically(config, settings.to_toml())
 
+    @classmethod
+    def existing(cls, root: Path | str) -> Workspace:
+        """The workspace at `root`, unchanged; :class:`ConfigError` if there is none."""
+        if not (Path(root) / "config.toml").is_file():
+            raise ConfigError(f"{root} is no workspace; name one with --out (`workbench demo` makes one)")
+        return cls(root)
+
     @property
     def store_dir(self) -> Path:
         return self.root / "store"

@@ -31,7 +31,7 @@ EARLY_SEGMENTS = (4, 6)
 MIN_EARLY_SESSIONS = 20
 """An early day segment shorter than this is not worth a refit."""
 
-MIN_LEAD_SESSIONS = 4
+MIN_LEAD_SESSIONS = 3
 """So is a part before the first segment shorter than this."""
 
 

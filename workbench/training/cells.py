@@ -23,10 +23,12 @@ import numpy as np
 import workbench.models
 from workbench.artifacts import parity_context
 from workbench.core.arrays import FloatArray
+from workbench.core.calendar import iso_time
 from workbench.core.digest import digest
 from workbench.core.errors import InsufficientDataError
 from workbench.core.horizon import Horizon, horizon
 from workbench.models.base import Budget, Family, Fitted
+from workbench.models.brought import Brought
 from workbench.models.pooled import PooledFitted, place
 from workbench.models.strategies import Strategy
 from workbench.stats.splits import Segment
@@ -188,7 +190,7 @@ def run(work: Work, folder: Path) -> None:
         if isinstance(model, str):
             result = replace(result, reason=model)
         else:
-            result = _ask(cell, model, desk, asked, lesson, result)
+            result = _ask(cell, model, desk, asked, lesson, work.family.knows_until, result)
         seconds = (time.process_time() - start) / len(work.cells)
         write_result(path, replace(result, seconds=seconds))
 
@@ -197,6 +199,8 @@ def _learn(work: Work, folder: Path) -> tuple[Lesson, tuple[Fitted | str, ...]]:
     """The lesson, and for every cell its model or the reason why there is none."""
     family, strategy, cell = work.family, work.strategy, work.first
     desk = _desk(cell, work, folder)
+    if isinstance(family, Brought):
+        family = family.on(desk.panel.names)
     shared: dict[str, Any] = {"seed": work.options.seed, "budget": work.options.budget, "threads": 1,
                               "device": work.options.device}  # fmt: skip
     if not cell.together or strategy is None:
@@ -207,6 +211,9 @@ def _learn(work: Work, folder: Path) -> tuple[Lesson, tuple[Fitted | str, ...]]:
         tables = [load_labels(folder / f"labels-{h}") for h in cell.together]
         lesson = (desk.shared if family.shares else desk.pooled)(family, strategy, tables, cell.cutoff_ns)
         teach = family.fit_tasks if family.shares else family.fit  # type: ignore[assignment]
+    if family.knows_until >= cell.cutoff_ns:
+        late = f"{family.name} knows data up to {iso_time(family.knows_until)}, too late for {cell}"
+        return lesson, (late,) * len(work.cells)
     try:
         made = teach(lesson.x, lesson.y, lesson.weight, gap=lesson.gap, context=lesson.context,
                      auxiliary=lesson.auxiliary, **shared)  # fmt: skip
@@ -236,9 +243,12 @@ def _asked(cell: Cell, work: Work, folder: Path) -> tuple[Rows, Desk]:
     return predictable(load_labels(folder / f"labels-{cell.horizon}"), desk.share, cell.segment), desk
 
 
-def _ask(cell: Cell, model: Fitted, desk: Desk, asked: Rows, lesson: Lesson, result: CellResult) -> CellResult:
+def _ask(
+    cell: Cell, model: Fitted, desk: Desk, asked: Rows, lesson: Lesson, knows_until: int, result: CellResult
+) -> CellResult:
     prediction = model.predict(desk.inputs(asked, lesson.context)) if len(asked) else np.empty(0)
-    result = replace(result, prediction=prediction, fitted_until=lesson.fitted_until, info=model.info)
+    until = max(lesson.fitted_until, knows_until)
+    result = replace(result, prediction=prediction, fitted_until=until, info=model.info)
     if cell.segment is not None:
         return result
     rows = parity_rows(desk.share)

@@ -63,6 +63,8 @@ class Course:
         for strategy in filter(wanted, map(find_strategy, self.settings.strategies)):
             for h in self.used:
                 for name in self._able(h, self.families):
+                    if supports(self.families[name], strategy, h):
+                        continue
                     together = self._together(h, name) if strategy.joint else ()
                     if strategy.joint and len(together) < 2:
                         continue  # with one horizon it would be single_task under another name
@@ -79,6 +81,15 @@ class Course:
     def _able(self, h: Horizon, names: Iterable[str]) -> list[str]:
         """Families that can be asked about `h` live: windows of daily features must come with the snapshot."""
         return [n for n in names if not (h.is_day and self.families[n].sequential and not self.day_windows)]
+
+
+def supports(family: Family, strategy: Strategy, h: Horizon) -> str:
+    """Why `family` cannot be trained by `strategy` on `h`; empty where it can."""
+    if family.horizons and h.label not in family.horizons:
+        return f"{family.name} was made for {', '.join(family.horizons)}"
+    if family.knows_until and (strategy.joint or strategy.context):
+        return f"{family.name} was fitted elsewhere and cannot be fitted by {strategy.name}"
+    return ""
 
 
 def _cutoff(part: Segment | None) -> int:

@@ -47,7 +47,8 @@ class Trained:
     """What a walk-forward leaves.
 
     `oofs`: horizon label -> forecasts of segments that no predicting model had seen. `models`: the final models, fitted
-    on everything. `notes`: what a reader must know (caps, abstentions). `abstained`: cell -> why it has no model.
+    on everything. `notes`: what a reader must know (caps, abstentions). `abstained`: fit -> why it has no model.
+    `silent`: cell that has no final model -> why. `constant`: cell -> share of its fits that found nothing better.
     """
 
     plan: Plan
@@ -62,6 +63,8 @@ class Trained:
     data_origin: str
     notes: tuple[str, ...]
     abstained: Mapping[str, str]
+    silent: Mapping[ModelKey, str]
+    constant: Mapping[ModelKey, float]
     inputs_digest: str
 
     @property
@@ -137,6 +140,10 @@ def train(
         data_origin=bars.data_origin,
         notes=_notes(results, settings.training, chosen, used, oofs),
         abstained={str(c): r.reason for c, r in results.items() if r.reason},
+        silent={
+            _key(c): r.reason for c, r in results.items() if r.reason and c.target == "value" and c.segment is None
+        },
+        constant=_constant(results),
         inputs_digest=digest(history.digest, *(labels[h.label].digest for h in used)),
     )
 
@@ -179,11 +186,23 @@ def _options(settings: Settings, family: Family) -> CellOptions:
     )
 
 
+def _key(cell: Cell) -> ModelKey:
+    return ModelKey(cell.family, cell.strategy, cell.horizon)
+
+
+def _constant(results: Mapping[Cell, CellResult]) -> dict[ModelKey, float]:
+    """Share of the fits of each cell that learned nothing and say so."""
+    fits: dict[ModelKey, list[bool]] = {}
+    for cell, result in results.items():
+        if cell.target == "value" and not result.reason:
+            fits.setdefault(_key(cell), []).append(bool(result.info.get("constant")))
+    return {key: sum(flags) / len(flags) for key, flags in fits.items()}
+
+
 def _final_models(results: Mapping[Cell, CellResult]) -> Iterable[ModelFiles]:
     for cell, result in results.items():
         if cell.segment is None and not result.reason:
-            key = ModelKey(cell.family, cell.strategy, cell.horizon)
-            yield ModelFiles(key, cell.target, result.files, result.fitted_until, result.parity)
+            yield ModelFiles(_key(cell), cell.target, result.files, result.fitted_until, result.parity)
 
 
 def _parity(panel: Panel, length: int) -> NDArray[np.float32]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from workbench.core.arrays import FloatArray
 from workbench.models.base import Budget
-from workbench.models.export import INPUT, Graph, Tree, add_trees
+from workbench.models.boosting import common_parameters, trees_of
+from workbench.models.export import INPUT, Graph, add_trees
 from workbench.models.fitted import ONNX_FILE, FittedModel, constant_model, header_of
 from workbench.models.learner import Effort, Learner
 from workbench.models.losses import TINY
@@ -102,9 +103,8 @@ class Builder:
 
     def _common(self, rows: int) -> dict[str, Any]:
         return {
-            "objective": "regression", "metric": "None", "boost_from_average": False, "max_bin": 63,
-            "min_data_in_leaf": max(10, rows // 100), "deterministic": True, "force_row_wise": True,
-            "feature_pre_filter": False, "num_threads": self.threads, "seed": self.seed % 2**31, "verbosity": -1,
+            **common_parameters(self.seed, self.threads), "objective": "regression", "boost_from_average": False,
+            "min_data_in_leaf": max(10, rows // 100), "feature_pre_filter": False,
         }  # fmt: skip
 
 
@@ -148,23 +148,3 @@ def _fitted(sample: Sample, members: Members, stack: FloatArray) -> FittedModel:
     return FittedModel(
         sample.family, sample.task, header_of(sample, "onnx"), content, lambda x: members.predict(x) @ stack, info
     )
-
-
-def trees_of(booster: Any, factor: float) -> list[Tree]:
-    """The trees of a LightGBM booster (fitted without NaN and categories), leaf values times `factor`."""
-    if factor == 0:
-        return []
-    return [_tree(info["tree_structure"], factor) for info in booster.dump_model()["tree_info"]]
-
-
-def _tree(root: dict[str, Any], factor: float) -> Tree:
-    nodes = [root]
-    left, right = [], []
-    for node in nodes:  # grows while it is read: breadth first
-        leaf = "left_child" not in node
-        left.append(-1 if leaf else len(nodes))
-        right.append(-1 if leaf else len(nodes) + 1)
-        nodes += [] if leaf else [node["left_child"], node["right_child"]]
-    columns = [[n.get(name, 0) for n in nodes] for name in ("split_feature", "threshold", "leaf_value")]
-    feature, threshold, value = (np.array(c) for c in columns)
-    return Tree(feature, threshold, np.array(left), np.array(right), value * factor)

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from workbench.core.arrays import FloatArray
+from workbench.models.boosting import EVERY, NO_TREE, Looks, sparing_parameters
 from workbench.models.fitted import LIGHTGBM_FILE, FittedModel, constant_model, header_of
 from workbench.models.learner import Effort, Learner
-from workbench.models.losses import log_loss, skill
+from workbench.models.losses import constant_score, score
 from workbench.models.prepare import Sample, fill, medians
-
-EVERY, PATIENCE = 10, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class LightGBM(Learner):
         early, late = sample.split(how.gap)
         booster, best = _boost(early, late, how.seed, how.threads, how.budget.rounds)
         if best == 0:
-            return constant_model(sample, "no tree beats the constant on later rows")
+            return constant_model(sample, NO_TREE)
         text = booster.model_to_string(num_iteration=best)
         return _fitted(sample, early, text, best, how.threads)
 
@@ -51,72 +49,19 @@ def _boost(early: Sample, late: Sample, seed: int, threads: int, rounds: int) ->
     parameters = _parameters(early, seed, threads)
     data = lightgbm.Dataset(early.x, early.y, weight=early.weight, params=parameters)
     later = lightgbm.Dataset(late.x, late.y, weight=late.weight, reference=data, params=parameters)
-    looks = Looks(_constant_score(early, late))
+    looks = Looks(constant_score(early, late))
     booster = lightgbm.train(
         parameters, data, max(rounds, EVERY), valid_sets=[later], callbacks=[looks],
-        feval=lambda prediction, _: ("score", _score(late, prediction), True),
+        feval=lambda prediction, _: ("score", score(late, prediction), True),
     )  # fmt: skip
     return booster, looks.best
 
 
-@dataclass(eq=False)  # LightGBM hashes its callbacks and gives them an attribute: no slots
-class Looks:
-    """A callback of LightGBM: remembers the best of few looks, and stops after PATIENCE looks without a better one."""
-
-    best_score: float
-    best: int = 0
-    missed: int = 0
-
-    def __call__(self, env: Any) -> None:
-        """Called after every tree."""
-        if (env.iteration + 1) % EVERY:
-            return
-        score = env.evaluation_result_list[0][2]
-        if score > self.best_score:
-            self.best_score, self.best, self.missed = score, env.iteration + 1, 0
-        else:
-            self.missed += 1
-        if self.missed >= PATIENCE:
-            from lightgbm.callback import EarlyStopException
-
-            raise EarlyStopException(env.iteration, env.evaluation_result_list)
-
-
-def _score(sample: Sample, prediction: FloatArray) -> float:
-    """Larger is better: correlation about zero for returns, minus log loss for barriers."""
-    if sample.task == "regress":
-        return skill(prediction, sample.y, sample.weight)
-    return -log_loss(prediction, sample.y, sample.weight)
-
-
-def _constant_score(early: Sample, late: Sample) -> float:
-    if early.task == "regress":
-        return 0.0
-    return _score(late, np.full(len(late), np.average(early.y, weights=early.weight)))
-
-
 def _parameters(early: Sample, seed: int, threads: int) -> dict[str, Any]:
-    leaf = max(20, len(early) // 100)
-    classify = early.task == "classify"
-    return {
-        "objective": "binary" if classify else "regression",
-        "metric": "None",
-        "boost_from_average": classify,
-        "num_leaves": 8,
-        "learning_rate": 0.05,
-        "min_data_in_leaf": leaf,
-        "min_sum_hessian_in_leaf": 1e-3,
-        "lambda_l2": len(early) / (8 if classify else 2),  # the hessian of log loss is at most 1/4
-        "feature_fraction": 0.4,
-        "bagging_fraction": 0.6,
-        "bagging_freq": 1,
-        "max_bin": 63,
-        "seed": seed % 2**31,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": threads,
-        "verbosity": -1,
-    }
+    parameters = {**sparing_parameters(early, seed, threads), "objective": "regression", "boost_from_average": False}
+    if early.task == "classify":  # the hessian of log loss is at most 1/4
+        parameters |= {"objective": "binary", "boost_from_average": True, "lambda_l2": len(early) / 8}
+    return parameters
 
 
 def _fitted(sample: Sample, early: Sample, text: str, best: int, threads: int) -> FittedModel:

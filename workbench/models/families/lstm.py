@@ -8,7 +8,7 @@ from typing import Any
 from workbench.models.neural_learner import NeuralLearner
 from workbench.models.prepare import Sample
 
-PROJECTION, HIDDEN, DROPOUT = 16, 16, 0.1
+DROPOUT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class LSTM(NeuralLearner):
 
     def network(self, sample: Sample, n_channels: int, outputs: int) -> Any:
         """See :class:`~workbench.models.neural_learner.NeuralLearner`."""
-        from workbench.models.networks.recurrent import Recurrent
+        from workbench.models.networks.fusion import Reader
+        from workbench.models.networks.recurrent import Recurrence
 
-        return Recurrent(n_channels, PROJECTION, HIDDEN, outputs, DROPOUT, sample.task == "classify")
+        return Reader(n_channels, Recurrence(), outputs, DROPOUT, sample.task == "classify")

@@ -45,8 +45,11 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def loss(self, batch: Batch) -> Tensor:
+        """What an update lowers; here the misfit of the outputs."""
+        return self.misfit(self(batch.x), batch)
+
+    def misfit(self, out: Tensor, batch: Batch) -> Tensor:
         """Weighted squared error, or log loss where it classifies; a weight of 0 leaves a label out."""
-        out = self(batch.x)
         if self.classify:
             return nn.functional.binary_cross_entropy_with_logits(out, batch.y, batch.weight)
         return (batch.weight * (out - batch.y) ** 2).mean()
@@ -95,8 +98,8 @@ class SequenceNetwork(Network):
         raise NotImplementedError
 
     def emit(self, graph: Graph, x: str) -> str:
-        last = graph.add("Gather", x, graph.constant(-1, np.int64), axis=1)
-        return self.emit_read(graph, emit(graph, self.project, x), last)
+        latest = graph.last(x, axis=1)
+        return self.emit_read(graph, emit(graph, self.project, x), latest)
 
     def emit_read(self, graph: Graph, bars: str, latest: str) -> str:
         """As `read`, in `graph`."""

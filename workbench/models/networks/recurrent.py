@@ -1,28 +1,28 @@
-"""The network of LSTM."""
+"""The body of LSTM and TabLSTM."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
 from workbench.models.export import Graph
-from workbench.models.networks.layers import SequenceNetwork, emit, quiet
+from workbench.models.networks.fusion import Body
+from workbench.models.networks.layers import emit
 
 
-class Recurrent(SequenceNetwork):
-    """Dropout on the projected bars, one LSTM layer, dropout and a linear head on its last state."""
+class Recurrence(Body):
+    """Dropout on the projected bars, and the last state of one LSTM layer of `width` units."""
 
-    def __init__(
-        self, n_channels: int, projection: int, hidden: int, outputs: int, dropout: float, classify: bool
-    ) -> None:
-        super().__init__(n_channels, projection, classify)
+    def __init__(self, projection: int = 16, width: int = 16, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.projection, self.width = projection, width
         self.dropout = nn.Dropout(dropout)
-        self.lstm = nn.LSTM(projection, hidden, batch_first=True)
-        self.head = quiet(nn.Linear(hidden, outputs))
+        self.lstm = nn.LSTM(projection, width, batch_first=True)
 
-    def read(self, bars: Tensor, latest: Tensor) -> Tensor:
+    def forward(self, bars: Tensor) -> Tensor:
+        """See :class:`Body`."""
         _, (state, _) = self.lstm(self.dropout(bars))
-        out: Tensor = self.head(self.dropout(state[0]))
+        out: Tensor = state[0]
         return out
 
-    def emit_read(self, graph: Graph, bars: str, latest: str) -> str:
-        return emit(graph, self.head, emit(graph, self.lstm, bars))
+    def emit(self, graph: Graph, bars: str) -> str:
+        return emit(graph, self.lstm, bars)
