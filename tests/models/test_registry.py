@@ -9,8 +9,13 @@ from workbench.models.registry import FAMILIES, find, register
 from workbench.models.strategies import find_strategy
 
 
-def test_the_foundation_families_are_built_in():
-    assert set(FAMILIES) == set(FOUNDATION_FAMILIES)
+TWENTY = """LightGBM XGBoost QuantileLightGBM NGBoost Ensemble MLP RewardBased GMMRegime ChangePoint FTRLProximal VAE GAN
+MetaLearning MultiTask CNN1D LSTM Transformer TabCNN TabLSTM TabTransformer""".split()
+
+
+def test_the_twenty_families_are_built_in():
+    assert set(FAMILIES) == set(TWENTY)
+    assert set(FOUNDATION_FAMILIES) <= set(TWENTY)
     for name, family in FAMILIES.items():
         assert family.name == name
         assert isinstance(family, Family)

@@ -1,8 +1,9 @@
 """The families by name. An immutable mapping: a user's own family makes a new one.
 
 >>> sorted(FAMILIES)  # doctest: +NORMALIZE_WHITESPACE
-['CNN1D', 'ChangePoint', 'Ensemble', 'FTRLProximal', 'GMMRegime', 'LSTM', 'LightGBM', 'MLP', 'NGBoost',
- 'QuantileLightGBM', 'TabCNN', 'TabLSTM', 'TabTransformer', 'Transformer', 'XGBoost']
+['CNN1D', 'ChangePoint', 'Ensemble', 'FTRLProximal', 'GAN', 'GMMRegime', 'LSTM', 'LightGBM', 'MLP',
+ 'MetaLearning', 'MultiTask', 'NGBoost', 'QuantileLightGBM', 'RewardBased', 'TabCNN', 'TabLSTM',
+ 'TabTransformer', 'Transformer', 'VAE', 'XGBoost']
 """
 
 from __future__ import annotations
@@ -18,16 +19,21 @@ from workbench.models.families.change_point import ChangePoint
 from workbench.models.families.cnn1d import CNN1D
 from workbench.models.families.ensemble import Ensemble
 from workbench.models.families.ftrl import FTRLProximal
+from workbench.models.families.gan import GAN
 from workbench.models.families.gmm_regime import GMMRegime
 from workbench.models.families.lightgbm import LightGBM
 from workbench.models.families.lstm import LSTM
+from workbench.models.families.meta_learning import MetaLearning
 from workbench.models.families.mlp import MLP
+from workbench.models.families.multi_task import MultiTask
 from workbench.models.families.ngboost import NGBoost
 from workbench.models.families.quantile_lightgbm import QuantileLightGBM
+from workbench.models.families.reward_based import RewardBased
 from workbench.models.families.tab_cnn import TabCNN
 from workbench.models.families.tab_lstm import TabLSTM
 from workbench.models.families.tab_transformer import TabTransformer
 from workbench.models.families.transformer import Transformer
+from workbench.models.families.vae import VAE
 from workbench.models.families.xgboost import XGBoost
 
 Registry: TypeAlias = Mapping[str, Family]
@@ -76,22 +82,10 @@ def installed() -> Registry:
 def _built_in() -> Registry:
     registry: Registry = MappingProxyType({})
     for family in (
-        LightGBM(),
-        MLP(),
-        FTRLProximal(),
-        Ensemble(),
-        LSTM(),
-        CNN1D(),
-        TabCNN(),
-        TabLSTM(),
-        TabTransformer(),
-        Transformer(),
-        XGBoost(),
-        QuantileLightGBM(),
-        NGBoost(),
-        GMMRegime(),
-        ChangePoint(),
-    ):
+        LightGBM(), MLP(), FTRLProximal(), Ensemble(), LSTM(), CNN1D(), TabCNN(), TabLSTM(), TabTransformer(),
+        Transformer(), XGBoost(), QuantileLightGBM(), NGBoost(), GMMRegime(), ChangePoint(), RewardBased(), VAE(),
+        GAN(), MetaLearning(), MultiTask(),
+    ):  # fmt: skip
         registry = register(registry, family)
     return registry
 

@@ -62,6 +62,9 @@ def sigmoid(score: Any) -> Any:
     return 0.5 * (1.0 + np.tanh(0.5 * score))
 
 
-def log_odds(probability: float) -> float:
-    """log(p / (1 - p))."""
-    return float(np.log(probability / (1 - probability)))
+def base_of(sample: Sample) -> float:
+    """Log odds of the base rate of the very rows of `sample`; 0 for returns."""
+    if sample.task == "regress":
+        return 0.0
+    rate = float(np.average(sample.y, weights=sample.weight))
+    return float(np.log(rate / (1 - rate)))

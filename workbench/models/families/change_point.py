@@ -14,7 +14,7 @@ from workbench.models.fitted import ONNX_FILE, FittedModel, constant_model, head
 from workbench.models.learner import Effort, Learner
 from workbench.models.losses import TINY, constant_score, score
 from workbench.models.prepare import GAP_FRACTION, Sample, Standardiser
-from workbench.models.ridge import SHRINKAGE, linear, log_odds, scale_of, sigmoid
+from workbench.models.ridge import SHRINKAGE, base_of, linear, scale_of, sigmoid
 
 BLOCKS, SMALLEST = 40, 50
 WATCHED = 5
@@ -79,8 +79,8 @@ class Lines:
         """Breaks and lines of `sample`, of which nothing later is known here."""
         z = standardiser.apply(sample.x).astype(np.float64)
         design = np.column_stack([z, np.ones(len(z))])
-        starts = breaks(z, sample.y - (sample.center if sample.task == "classify" else 0.0), sample.weight, gap)
-        base = log_odds(sample.center) if sample.task == "classify" else 0.0
+        base, mean = base_of(sample), np.average(sample.y, weights=sample.weight)
+        starts = breaks(z, sample.y - mean, sample.weight, gap)
         every, since = (
             linear(design[row:], sample.y[row:], sample.weight[row:], SHRINKAGE * (len(z) - row), sample.task, base)
             for row in (0, starts[-1] if starts else 0)

@@ -14,7 +14,7 @@ from workbench.models.fitted import ONNX_FILE, FittedModel, constant_model, head
 from workbench.models.learner import Effort, Learner
 from workbench.models.losses import constant_score, score
 from workbench.models.prepare import Sample, Standardiser
-from workbench.models.ridge import SHRINKAGE, linear, log_odds, scale_of, sigmoid
+from workbench.models.ridge import SHRINKAGE, base_of, linear, scale_of, sigmoid
 
 COMPONENTS, REGIMES = 4, 3
 MIXTURE_ROWS, STARTS = 10_000, 4
@@ -149,7 +149,7 @@ def _tuned(early: Sample, late: Sample, standardiser: Standardiser, regimes: Reg
 
 def _experts(sample: Sample, standardiser: Standardiser, regimes: Regimes, strength: float) -> Mixture:
     z = standardiser.apply(sample.x).astype(np.float64)
-    base = log_odds(sample.center) if sample.task == "classify" else 0.0
+    base = base_of(sample)
     share, design = regimes.weights(z), np.column_stack([z, np.ones(len(z))])
     pooled = linear(design, sample.y, sample.weight, SHRINKAGE * len(z), sample.task, base)
     experts = [

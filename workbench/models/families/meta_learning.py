@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from workbench.models.neural_learner import NeuralLearner
 from workbench.models.prepare import Sample, Standardiser
 

@@ -9,7 +9,7 @@ from workbench.models.neural_learner import NeuralLearner
 from workbench.models.prepare import Sample
 
 HIDDEN, DROPOUT = (128, 64), 0.3
-RISK = 0.5
+RISK = 0.2
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from workbench.core.arrays import FloatArray
 from workbench.models import neural
 from workbench.models.export import Graph
+from workbench.models.losses import TINY
 from workbench.models.networks.layers import Batch, Network, array, emit, perceptron, quiet
 from workbench.models.prepare import Sample
 
@@ -19,7 +21,7 @@ CODE = 2.0**-20
 """A symbol's number comes in times this power of 2: exact, and below every clip."""
 STEPS, ROWS, INNER_RATE = 2, 32, 0.02
 ADAPTATION, PRIOR_ROWS = 5, 1000
-STRENGTHS = (0.0, 0.5, 1.0)
+STRENGTHS, EVIDENCE = (0.0, 0.5, 1.0), 2.0
 
 
 class SymbolHeads(Network):
@@ -76,17 +78,17 @@ class SymbolHeads(Network):
         if self.symbol is None or not self.moves.any():
             return out
         table = graph.constant(array(self.moves), np.float16)
-        moves = graph.add("Cast", graph.add("Gather", table, self._emit_group(graph, x), axis=0), to=1)
+        moves = graph.add("Cast", graph.add("Gather", table, self._emit_group(graph, x)), to=1)
         centred = graph.add("Sub", state, graph.constant(array(self.centre)))
         product = graph.add("Mul", moves, graph.add("Unsqueeze", centred, graph.constant([1], np.int64)))
         return graph.add("Add", out, graph.add("ReduceSum", product, graph.constant([2], np.int64), keepdims=0))
 
     def _emit_group(self, graph: Graph, x: str) -> str:
-        number = graph.add("Gather", x, graph.constant(self.symbol, np.int64), axis=1)
-        code = graph.add("Div", number, graph.constant(CODE))
-        known = graph.add("And", graph.add("GreaterOrEqual", code, graph.constant(0.0)),
-                          graph.add("Less", code, graph.constant(len(self.moves) - 1)))  # fmt: skip
-        group = graph.add("Where", known, graph.add("Add", code, graph.constant(1.0)), graph.constant(0.0))
+        number = graph.add("Gather", x, graph.constant([self.symbol], np.int64), axis=1)
+        code = graph.add("Div", graph.add("Squeeze", number, graph.constant([1], np.int64)), graph.constant([CODE]))
+        known = graph.add("And", graph.add("GreaterOrEqual", code, graph.constant([0])),
+                          graph.add("Less", code, graph.constant([len(self.moves) - 1])))  # fmt: skip
+        group = graph.add("Where", known, graph.add("Add", code, graph.constant([1])), graph.constant([0]))
         return graph.add("Cast", group, to=7)  # 7: int64
 
 
@@ -158,26 +160,28 @@ def reptile(network: SymbolHeads, optimiser: Any, episode: Batch) -> None:
 
 @torch.no_grad()
 def look(network: SymbolHeads, rows: Rows, data: neural.Feed, late: Sample, device: str) -> float:
-    """Adapt the heads and keep the strength that is best on the later rows; its score. A move must help in both halves
-    of them, or there is none."""
+    """Adapt the heads, by the strength that is best on the later rows if the moves explain anything there; the score.
+    """
     network.eval()
     network.moves.zero_()
     plain = neural.predict(network, data, device)
     adapt(network, rows)
     change = neural.predict(network, data, device) - plain
-    halves = slice(0, len(late) // 2), slice(len(late) // 2, None)
-
-    def better(strength: float) -> bool:
-        return all(
-            neural.measure((plain + strength * change)[half], late.take(half), network.classify)
-            > neural.measure(plain[half], late.take(half), network.classify)
-            for half in halves
-        )
-
-    scores = {s: neural.measure(plain + s * change, late, network.classify) for s in STRENGTHS if not s or better(s)}
+    strengths = STRENGTHS if evidence(plain, change, late) > EVIDENCE else (0.0,)
+    scores = {s: neural.measure(plain + s * change, late, network.classify) for s in strengths}
     strength = max(scores, key=lambda s: scores[s])
     network.moves.mul_(strength)
     return scores[strength]
+
+
+def evidence(plain: FloatArray, change: FloatArray, late: Sample) -> float:
+    """t statistic of the change (R, K) against what the plain outputs leave unexplained on the later rows."""
+    if late.task == "classify":
+        expected = 0.5 * (1 + np.tanh(0.5 * plain))
+    else:
+        expected = neural.slopes(plain, late) * plain
+    gain = (late.weight * (late.y - expected) * change).sum(axis=1)
+    return float(gain.sum() / np.sqrt((gain**2).sum() + TINY))
 
 
 def adapt(network: SymbolHeads, rows: Rows) -> None:
