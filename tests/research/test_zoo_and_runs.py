@@ -64,6 +64,7 @@ def test_weights_come_from_the_blender_and_losers_have_none(job):
         if c["trained"]:
             name = f"{c['family']}/{c['strategy']}/{c['horizon']}"
             assert c["weight"] == outcome["horizons"][c["horizon"]]["weights"].get(name, 0.0)
+            assert c["beats_constant"] or c["weight"] == 0
         else:
             assert c["weight"] is None
 
@@ -158,7 +159,7 @@ def test_a_cell_survives_json_and_verdicts_are_plain():
     verdicts = {
         "has weight": cell,
         "finds it, no weight": ZooCell("A", "s", "5m", trained=True, ic=0.02, p_corrected=0.01, weight=0.0),
-        "no better than a constant": ZooCell("A", "s", "5m", trained=True, ic=-0.02, p_corrected=0.001),
+        "no better than a constant": ZooCell("A", "s", "5m", trained=True, ic=-0.02, p_corrected=0.2),
         "abstains": ZooCell("A", "s", "5m", reason="too few rows"),
         "not supported": ZooCell("A", "s", "5m", supported=False, reason="no"),
         "not trained": unknown,

@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import subprocess
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from real_panel import panel
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("WORKBENCH_SHARED_DATA", ROOT.parent / "shared" / "data"))
-PANEL = SHARED / "us_equity_5min"
 SECTIONS = ("Horizons", "Equity", "Costs", "Forecasts", "Blends", "Gates", "Positions", "Sharpe", "Data", "Method")
 
 pytestmark = pytest.mark.slow
 STOCKS = 40
 
 
-def _panel() -> Path:
-    if PANEL.is_dir():
-        return PANEL
-    message = f"NOT TESTED ON REAL BARS: {PANEL} is absent"
-    if os.environ.get("WORKBENCH_CI"):
-        pytest.fail(message)
-    warnings.warn(message, stacklevel=2)
-    pytest.skip(message)
-
-
 @pytest.fixture(scope="module")
 def job(tmp_path_factory) -> tuple[Path, float, dict]:
     """`workbench run` on 40 symbols with the families that a test can afford."""
-    source, folder = _panel(), tmp_path_factory.mktemp("real")
+    source, folder = panel(), tmp_path_factory.mktemp("real")
     bars = folder / "bars"
     bars.mkdir()
     symbols = None
@@ -101,7 +88,7 @@ def test_shuffled_labels_through_the_whole_chain_find_nothing(tmp_path):
     from workbench.training.probe import shuffle_labels
     from workbench.training.walkforward import train
 
-    import_bars(_panel(), tmp_path / "store")
+    import_bars(panel(), tmp_path / "store")
     store = Store(tmp_path / "store")
     bars = store.serve(5, symbols=store.universe().symbols[:STOCKS])
     daily = store.serve(390, symbols=bars.symbols)

@@ -107,7 +107,7 @@ def test_losers_have_no_weight_and_say_so(made):
     cells = {ModelKey(c["family"], c["strategy"], c["horizon"]): c for c in zoo(job.ws.root)["cells"]}
     weighed = [(k, w) for fit in fits.values() for k, w in zip(fit.keys, fit.weights, strict=True) if w > 0]
     assert weighed
-    assert all(cells[k]["ic"] > 0 for k, _ in weighed)
+    assert all(cells[k]["beats_constant"] for k, _ in weighed)
     assert {c["verdict"] for c in cells.values()} >= {"no better than a constant"}
 
 

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from workbench.analysis.model_table import model_name
 from workbench.analysis.plotting import figure, ink
 from workbench.core.horizon import HORIZONS
+from workbench.stats.ridge import FALSE_DISCOVERIES
 
-SIGNIFICANT = 0.05
 ROW_HEIGHT = 0.135
 
 
@@ -26,10 +26,10 @@ class ZooCell:
     """What is known of one cell; NaN is unknown.
 
     `supported`: whether it can be trained; `trained`: whether a final model stands in the bundle; `reason`: why not, or
-    why it says nothing. `ic` out of fold with its 95 % interval; `p_corrected` p-value of "IC is zero", Holm-corrected
-    over all cells that were tried. `weight` in the blender that would go live (NaN before `blend`); `constant`: share
-    of the segments in which the fit found nothing better than a constant; `bytes` of its files; `latency_ms` of one
-    call for 100 symbols.
+    why it says nothing. `ic` out of fold with its 95 % interval; `p_corrected` p-value of "no better than a constant",
+    corrected for all models of its horizon: the test by which the blender screens. `weight` in the blender that would
+    go live (NaN before `blend`); `constant`: share of the segments in which the fit found nothing better than a
+    constant; `bytes` of its files; `latency_ms` of one call for 100 symbols.
     """
 
     family: str
@@ -50,8 +50,8 @@ class ZooCell:
 
     @property
     def beats_constant(self) -> bool:
-        """Whether the out-of-fold IC is above zero beyond chance, however many cells were tried."""
-        return self.p_corrected < SIGNIFICANT and self.ic > 0
+        """Whether it passes the blender's screen; one that does not has weight zero."""
+        return self.p_corrected <= FALSE_DISCOVERIES
 
     @property
     def verdict(self) -> str:

@@ -21,7 +21,7 @@ from workbench.core.horizon import HORIZONS, N_HORIZONS, Horizon, horizon
 from workbench.core.types import Alphas, Carry, Forecasts, ModelKey, OofForecasts, Snapshot
 from workbench.decision.hedge import hedge
 from workbench.decision.smoothing import choose_halflife, decay_of, paths
-from workbench.stats.ridge import BlendFit, Moments, fit_blend, moments
+from workbench.stats.ridge import BlendFit, Moments, fit_blend, moments, own_evidence
 from workbench.stats.whiten import common_correlation, whiten
 
 DEFAULT_COST = 1.5e-4
@@ -220,6 +220,18 @@ class HorizonBlender:
                     weights[row, column[key]] = p
                     coefficients[row, column[key]] = fit.slope * p / scale
         return weights, coefficients
+
+
+def evidence(oof: OofForecasts) -> FloatArray:
+    """(M,) p-value of "this model is no better than a constant", corrected over the models of the horizon.
+
+    It is the test by which :class:`HorizonBlender` screens models: what is above .05 here has no weight there. NaN
+    where no label has matured.
+    """
+    rows = oof.take(np.isfinite(oof.label) & (oof.sigma_h > 0))
+    if not len(rows):
+        return np.full(len(oof.keys), np.nan)
+    return own_evidence(_moments(rows, rows.forecast / rows.sigma_h[:, None], day_blocks(rows)))[0]
 
 
 def count_windows(oof: OofForecasts) -> int:

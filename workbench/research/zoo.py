@@ -18,6 +18,7 @@ from workbench.artifacts import ModelBundle, load_models
 from workbench.core.errors import DataError
 from workbench.core.horizon import HORIZONS, horizon
 from workbench.core.types import ModelKey
+from workbench.decision.blending import evidence
 from workbench.models.base import RuntimeModel
 from workbench.models.registry import Registry
 from workbench.models.strategies import STRATEGIES
@@ -37,9 +38,11 @@ def survey(job: Job, trained: Trained, models_id: str) -> list[ZooCell]:
     """Every cell of the registry after a run of training; written to ``zoo.json``."""
     bundle = load_models(job.ws.models_dir, models_id)
     table = {(r.family, r.strategy, r.horizon): r for r in model_table(trained.oofs).rows}
+    tested = {key: float(p) for oof in trained.oofs.values() for key, p in zip(oof.keys, evidence(oof), strict=True)}
     cells = [
-        _cell(key, job.registry, table.get(tuple(key)), bundle, trained) for key in every_key(job.registry)
-    ]  # fmt: skip
+        replace(_cell(key, job.registry, table.get(tuple(key)), bundle, trained), p_corrected=tested.get(key, math.nan))
+        for key in every_key(job.registry)
+    ]
     write_atomically(job.ws.root / FILE, json.dumps({"models": models_id, "cells": [c.to_dict() for c in cells]}))
     return cells
 
@@ -54,7 +57,7 @@ def _cell(key: ModelKey, registry: Registry, row: ModelRow | None, bundle: Model
     cell = ZooCell(*key, supported=not why, reason=why or trained.silent.get(key, ""))
     if row is not None:
         cell = replace(
-            cell, rows=row.rows, ic=row.ic.value, ic_low=row.ic.low, ic_high=row.ic.high, p_corrected=row.p_holm,
+            cell, rows=row.rows, ic=row.ic.value, ic_low=row.ic.low, ic_high=row.ic.high,
             constant=trained.constant.get(key, math.nan),
         )  # fmt: skip
     if key in bundle.models:

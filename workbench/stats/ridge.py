@@ -117,6 +117,12 @@ def cluster_slope(cross: FloatArray, square: FloatArray, overlap: bool = False) 
 
 def screen(m: Moments, rate: float = FALSE_DISCOVERIES) -> tuple[BoolArray, FloatArray]:
     """Which models carry evidence of their own, (M,), and their t: Benjamini-Hochberg at `rate`, one-sided."""
+    p, t = own_evidence(m)
+    return np.asarray(p <= rate), t
+
+
+def own_evidence(m: Moments) -> tuple[FloatArray, FloatArray]:
+    """(M,) p-value of "its slope is not above zero", corrected by Benjamini and Hochberg over the models, and its t."""
     square = np.diagonal(m.gram, axis1=1, axis2=2)
     slope, se = cluster_slope(m.cross, square, m.overlap)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -124,7 +130,7 @@ def screen(m: Moments, rate: float = FALSE_DISCOVERIES) -> tuple[BoolArray, Floa
     t = np.where(np.isfinite(t), t, 0.0)
     blocks = (square > 0).sum(0)
     p = np.where((blocks >= MIN_BLOCKS) & (t > 0), stdtr(np.maximum(blocks - 1, 1), -t), 1.0)
-    return np.asarray(benjamini_hochberg(p) <= rate), t
+    return benjamini_hochberg(p), t
 
 
 def scale_of(m: Moments) -> FloatArray:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from workbench.models.export import Graph
 from workbench.models.networks.layers import Batch, Network, array, descend, emit, perceptron, quiet
+
+CRITIC, FEATURES = 64, 8
+"""Width of the critic's hidden layer, and how many features of a label it looks at."""
 
 
 class Critic(nn.Module):
@@ -31,9 +35,10 @@ class Critic(nn.Module):
 
 
 class Generator(Network):
-    """head(relu(A trunk(x) + B noise)); as a forecast, its mean over `draws` noise vectors fixed at the start.
+    """head(relu(A trunk(x) + B noise)) + C noise; as a forecast, its mean over `draws` noise vectors that are fixed.
 
-    The head is linear, so the mean is taken before it. `anchor` weighs the squared error of that mean, and
+    They come in opposite pairs, so C, which starts with the spread of the labels, leaves no trace in the mean; and
+    the head is linear, so the mean is taken before it. `anchor` weighs the squared error of that mean, and
     `pressure` the critic's opinion of one fresh draw per row.
     """
 
@@ -48,13 +53,20 @@ class Generator(Network):
         self.trunk = perceptron(n_inputs, hidden, dropout)
         self.mix, self.stir = nn.Linear(hidden[-1], mixed), nn.Linear(noise, mixed, bias=False)
         self.head = quiet(nn.Linear(mixed, outputs))
+        self.spread = nn.Linear(noise, outputs, bias=False)
+        nn.init.normal_(self.spread.weight, std=noise**-0.5)
         half = torch.randn(draws // 2, noise)
         self.register_buffer("noise", torch.cat([half, -half]))
-        self.critic = Critic(n_inputs, 64, 8, outputs, dropout)
+        self.critic = Critic(n_inputs, CRITIC, FEATURES, outputs, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.head(self._mean(self.mix(self.trunk(x))))
         return out
+
+    @property
+    def maker(self) -> tuple[nn.Module, ...]:
+        """All but the critic."""
+        return self.trunk, self.mix, self.stir, self.spread, self.head
 
     def _mean(self, known: Tensor) -> Tensor:
         """(b, mixed) mean over the fixed noise."""
@@ -62,30 +74,27 @@ class Generator(Network):
 
     def optimisers(self, rate: float, decay: float) -> tuple[Any, ...]:
         """AdamW of the generator and of the critic."""
-        critic = set(self.critic.parameters())
-        own = [p for p in self.parameters() if p not in critic]
+        own = [p for module in self.maker for p in module.parameters()]
         return (
             torch.optim.AdamW(own, lr=rate, weight_decay=decay),
-            torch.optim.AdamW(critic, lr=rate, weight_decay=decay, betas=(0.5, 0.9)),
+            torch.optim.AdamW(self.critic.parameters(), lr=rate, weight_decay=decay, betas=(0.5, 0.9)),
         )
 
     def update(self, batch: Batch, optimisers: tuple[Any, ...]) -> None:
         """A step of the critic towards 1 for real and -1 for drawn labels, then one of the generator."""
         known = self.mix(self.trunk(batch.x))
-        drawn = self.head(
-            torch.relu(known + self.stir(torch.randn(len(known), self.noise.shape[1], device=known.device)))
-        )
+        fresh = torch.randn(len(known), self.noise.shape[1], device=known.device)
+        drawn = self.head(torch.relu(known + self.stir(fresh))) + self.spread(fresh)
         real, fake = self.critic(batch.x, batch.y), self.critic(batch.x, drawn.detach())
         descend((batch.weight * ((real - 1) ** 2 + (fake + 1) ** 2)).mean(), optimisers[1], self.critic)
         fooled = -(batch.weight * self.critic(batch.x, drawn)).mean()
         error = self.misfit(self.head(self._mean(known)), batch)
-        descend(self.anchor * error + self.pressure * fooled, optimisers[0], self)
+        descend(self.anchor * error + self.pressure * fooled, optimisers[0], *self.maker)
 
     def emit(self, graph: Graph, x: str) -> str:
         known = emit(graph, self.mix, emit(graph, self.trunk, x))
         stirred = graph.constant(array(self.stir(self.noise))[None])
-        drawn = graph.add(
-            "Relu", graph.add("Add", graph.add("Unsqueeze", known, graph.constant([1], "int64")), stirred)
-        )
-        mean = graph.add("ReduceMean", drawn, graph.constant([1], "int64"), keepdims=0)
+        axis = graph.constant([1], np.int64)
+        drawn = graph.add("Relu", graph.add("Add", graph.add("Unsqueeze", known, axis), stirred))
+        mean = graph.add("ReduceMean", drawn, axis, keepdims=0)
         return emit(graph, self.head, mean)

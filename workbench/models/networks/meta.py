@@ -160,8 +160,7 @@ def reptile(network: SymbolHeads, optimiser: Any, episode: Batch) -> None:
 
 @torch.no_grad()
 def look(network: SymbolHeads, rows: Rows, data: neural.Feed, late: Sample, device: str) -> float:
-    """Adapt the heads, by the strength that is best on the later rows if the moves explain anything there; the score.
-    """
+    """Adapt the heads, by the strength that is best on the later rows if the moves explain anything; the score."""
     network.eval()
     network.moves.zero_()
     plain = neural.predict(network, data, device)
@@ -185,7 +184,7 @@ def evidence(plain: FloatArray, change: FloatArray, late: Sample) -> float:
 
 
 def adapt(network: SymbolHeads, rows: Rows) -> None:
-    """Set the move of each known symbol: ADAPTATION gradient steps on its rows, shrunk by rows / (rows + PRIOR_ROWS)."""
+    """Set the move of each known symbol: ADAPTATION gradient steps on its rows, shrunk by n / (n + PRIOR_ROWS)."""
     state = torch.cat([network.state(part) for part in rows.x.split(neural.PREDICTION_BATCH)])
     network.centre.copy_(state.mean(dim=0))
     state = state - network.centre
