@@ -206,8 +206,9 @@ def print_cells(cells: list[dict[str, Any]]) -> None:
     console().print(table)
     beat, weighed = (sum(bool(c[name]) for c in asked) for name in ("beats_constant", "weight"))
     print(
-        f"{sum(c['trained'] for c in asked)} of {len(cells)} cells trained; {beat} beat a constant (*, corrected for the "
-        f"models of the horizon), {weighed} have weight in the blender (bold); KB and ms ({SYMBOLS} symbols): all horizons"
+        f"{sum(c['trained'] for c in asked)} of {len(cells)} cells trained; {beat} beat a constant (*, corrected for "
+        f"the models of the horizon), {weighed} have weight in the blender (bold); KB and ms ({SYMBOLS} symbols): all "
+        "horizons"
     )
 
 

@@ -133,5 +133,5 @@ def _inline(svg: str, name: str, alt: str) -> str:
         svg = svg.replace(colour, f"var(--{variable})")
     svg = svg.replace("font-family: 'DejaVu Sans'", f"font-family: {FONT}").replace("'DejaVu Sans'", FONT)
     svg = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", svg)
-    svg = re.sub(r"(\d+\.\d{2})\d+", r"\1", svg)
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d{2})\d+", r"\1", tag.group()), svg)  # coordinates, not text
     return re.sub(r"\s*\n\s*", " ", svg).strip()

@@ -25,9 +25,11 @@ from workbench.analysis.inputs import (
     ReportInputs,
 )
 from workbench.analysis.metrics import traded
+from workbench.analysis.model_table import model_name
 from workbench.analysis.summary import report_summary
 from workbench.analysis.tables import DASH, Table, interval, number, share
 from workbench.analysis.verdict import verdict
+from workbench.analysis.zoo import ZooCell, zoo_figure
 from workbench.core.results import BacktestResult
 from workbench.core.units import SESSIONS_PER_YEAR
 
@@ -35,6 +37,10 @@ __all__ = [
     "CostFit", "DataSummary", "Findings", "GateSample", "HorizonBlend", "ProbeVerdict", "ReportInputs", "find",
     "render_report", "report_summary",
 ]  # fmt: skip
+
+
+MOST_PANELS = 15
+"""Models up to which each has a panel of its own; more of them are a heat map."""
 
 
 def render_report(inputs: ReportInputs, path: Path | str, findings: Findings | None = None) -> Path:
@@ -55,6 +61,7 @@ def render_report(inputs: ReportInputs, path: Path | str, findings: Findings | N
         figures=_figures(inputs, findings),
         tables=_tables(inputs, findings),
         sharpe_note=_sharpe_note(findings),
+        crowded=_crowded(findings),
     )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +75,7 @@ def _figures(inputs: ReportInputs, findings: Findings) -> Mapping[str, Markup]:
     if inputs.base is not None and len(inputs.base.ts):
         out |= _money_figures(inputs.base, inputs.naive, findings)
     if any(np.isfinite(r.ic.value) for r in findings.models.rows):
-        out["ic"] = ic_figure(findings.models)
+        out["ic"] = zoo_figure(_zoo_cells(inputs, findings), "ic") if _crowded(findings) else ic_figure(findings.models)
     if any(b.weights and not b.abstained for b in inputs.blends.values()):
         out["weights"] = weights_figure(inputs.blends)
     for side in SIDES:
@@ -77,6 +84,22 @@ def _figures(inputs: ReportInputs, findings: Findings) -> Mapping[str, Markup]:
     if any(len(o) for o in inputs.oofs.values()):
         out["walk"] = walkforward_figure(inputs)
     return out
+
+
+def _crowded(findings: Findings) -> bool:
+    return len(findings.models.families) > MOST_PANELS
+
+
+def _zoo_cells(inputs: ReportInputs, findings: Findings) -> list[ZooCell]:
+    """The models as cells of the heat map, with their weights in the final blend."""
+    cells = []
+    for row in findings.models.rows:
+        blend = inputs.blends.get(row.horizon)
+        name = model_name(row.family, row.strategy)
+        weight = np.nan if blend is None or blend.abstained else blend.weights.get(name, 0.0)
+        cells.append(ZooCell(row.family, row.strategy, row.horizon, trained=True, ic=row.ic.value,
+                             p_corrected=row.p_holm, weight=weight))  # fmt: skip
+    return cells
 
 
 def _money_figures(base: BacktestResult, naive: BacktestResult | None, findings: Findings) -> Mapping[str, Markup]:

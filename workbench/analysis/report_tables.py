@@ -33,6 +33,10 @@ NO_TRADES = "nothing was traded"
 IC_FULL_TINT = 0.05
 
 
+MOST_COLUMNS = 8
+"""Models with a column of their own in the table of blends."""
+
+
 def horizon_table(findings: Findings, blends: Mapping[str, HorizonBlend]) -> Table:
     """All nine horizons: what became of each, and why."""
     heads = ("Horizon", "Outcome", ("Share of the alpha", "%"), ("Slope", "b"), ("Half-life", "bars"), "Windows", "Why")
@@ -208,17 +212,26 @@ def _ic_row(r: ModelRow) -> tuple[Cell, ...]:
 
 
 def blend_table(blends: Mapping[str, HorizonBlend]) -> Table:
-    """Weights and fitted numbers per horizon."""
+    """Weights and fitted numbers per horizon: the models with most weight in all, the others together."""
     labels = sorted(blends, key=lambda label: horizon(label).order)
-    models = list(dict.fromkeys(m for label in labels for m in blends[label].weights))
-    rows = tuple(_blend_row(label, blends[label], models) for label in labels)
-    heads = ["Horizon", *((m, "%") for m in models), ("Penalty", "lambda"), ("Slope", "b"), ("Half-life", "bars")]
+    models = sorted({m for label in labels for m in blends[label].weights}, key=lambda m: -_total(blends, m))
+    shown, others = models[:MOST_COLUMNS], models[MOST_COLUMNS:]
+    rows = tuple(_blend_row(label, blends[label], shown, others) for label in labels)
+    rest = [(f"{len(others)} others", "%")] if others else []
+    heads = ["Horizon", *((m, "%") for m in shown), *rest, ("Penalty", "lambda"), ("Slope", "b"), ("Half-life", "bars")]
     return Table(columns(*heads), rows)
 
 
-def _blend_row(label: str, blend: HorizonBlend, models: list[str]) -> tuple[Cell, ...]:
+def _total(blends: Mapping[str, HorizonBlend], model: str) -> float:
+    """Weight of a model, summed over the horizons that do not abstain."""
+    return float(np.nansum([b.weights.get(model, 0.0) for b in blends.values() if not b.abstained]))
+
+
+def _blend_row(label: str, blend: HorizonBlend, shown: list[str], others: list[str]) -> tuple[Cell, ...]:
     why = f"{label} abstains: {blend.abstained}" if blend.abstained else f"{label}: not part of this blend"
-    weights = [Cell(DASH, why, "na") if blend.abstained else cell(100 * blend.weights.get(m, np.nan), 1, reason=why) for m in models]  # fmt: skip # noqa: E501
+    values = [blend.weights.get(m, np.nan) for m in shown]
+    values += [float(np.nansum([blend.weights.get(m, np.nan) for m in others]))] if others else []
+    weights = [Cell(DASH, why, "na") if blend.abstained else cell(100 * v, 1, reason=why) for v in values]
     penalty = Cell(f"{blend.penalty:g}") if np.isfinite(blend.penalty) else Cell(DASH, why, "na")
     fitted = (cell(blend.slope, 3, reason=why), cell(blend.halflife_bars, 1, reason=why))
     return (Cell(label, kind="strong"), *weights, penalty, *fitted)

@@ -77,8 +77,8 @@ class ZooCell:
 
 
 def zoo_figure(cells: Sequence[ZooCell], name: str = "zoo") -> Markup:
-    """Heat map: a row per model, a column per horizon, colour = out-of-fold IC; a dot marks what beats a constant, a
-    ring what has weight."""
+    """Heat map: a row per model, a column per horizon, colour and number = out-of-fold IC. A dot marks what beats a
+    constant; the percentage is the weight in the blend."""
     shown = [c for c in cells if math.isfinite(c.ic)]
     models = list(dict.fromkeys(model_name(c.family, c.strategy) for c in shown))
     labels = [h.label for h in HORIZONS if any(c.horizon == h.label for c in shown)]
@@ -89,23 +89,22 @@ def zoo_figure(cells: Sequence[ZooCell], name: str = "zoo") -> Markup:
     def draw(fig: Figure) -> None:
         ax = fig.subplots()
         top = max(float(np.nanmax(np.abs(grid), initial=0.0)), 1e-6)
-        image = ax.imshow(grid, aspect="auto", cmap="PuOr_r", norm=TwoSlopeNorm(0.0, -top, top))
+        ax.imshow(grid, aspect="auto", cmap="PuOr_r", norm=TwoSlopeNorm(0.0, -1.25 * top, 1.25 * top), alpha=0.6)
         for cell in shown:
-            _mark(ax, cell, models, labels)
+            _write(ax, cell, models, labels)
         ax.set_xticks(range(len(labels)), labels)
         ax.xaxis.tick_top()
         ax.set_yticks(range(len(models)), models, fontsize=6.4)
         ax.grid(visible=False)
-        bar = fig.colorbar(image, ax=ax, shrink=min(1.0, 6 / max(len(models), 6)), pad=0.01, anchor=(0, 1))
-        bar.set_label("out-of-fold IC", color=ink("muted"))
-        bar.outline.set_visible(False)
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0)
 
-    return figure(name, "Out-of-fold information coefficient of every model", 0.6 + ROW_HEIGHT * len(models), draw)
+    return figure(name, "Out-of-fold information coefficient of every model", 0.35 + ROW_HEIGHT * len(models), draw)
 
 
-def _mark(ax: Axes, cell: ZooCell, models: list[str], labels: list[str]) -> None:
-    at = labels.index(cell.horizon), models.index(model_name(cell.family, cell.strategy))
-    if cell.weight > 0:
-        ax.plot(*at, "o", markersize=5.6, markerfacecolor="none", markeredgecolor=ink("ink"), markeredgewidth=0.9)
-    if cell.beats_constant:
-        ax.plot(*at, "o", markersize=2.2, color=ink("ink"))
+def _write(ax: Axes, cell: ZooCell, models: list[str], labels: list[str]) -> None:
+    x, y = labels.index(cell.horizon), models.index(model_name(cell.family, cell.strategy))
+    found = "\u2022" if cell.beats_constant else ""
+    weight = f"  {100 * cell.weight:.0f} %" if cell.weight >= 0.005 else ""
+    ax.text(x, y, f"{cell.ic:.3f}{found}{weight}", ha="center", va="center", fontsize=6.2, color=ink("ink"),
+            fontweight="bold" if weight else "normal")  # fmt: skip

@@ -22,6 +22,10 @@ from workbench.research.workspace import Workspace, code_digest, write_atomicall
 FOLDER, FILE = "runs", "run.json"
 ID_LENGTH = 12
 PAGE = '<!doctype html><meta charset="utf-8"><title>{title}</title><style>{style}</style><h1>{title}</h1>{body}'
+CAPTION = (
+    "Out-of-fold information coefficient of every model and horizon. A dot: better than a constant, corrected for the "
+    "models of its horizon. A percentage: weight in the blend."
+)
 STYLE = """
 body{font:14px/1.4 system-ui,sans-serif;margin:2em auto;max-width:1000px;background:var(--paper);color:var(--ink)}
 :root{--ink:#1c2430;--muted:#5c6672;--rule:#d5dae0;--paper:#fff;--sans:system-ui,sans-serif}
@@ -48,7 +52,7 @@ def record(job: Job, cells: list[ZooCell] | None = None) -> Path:
     }
     write_atomically(folder / FILE, json.dumps(about, indent=1, sort_keys=True))
     if cells:
-        body = str(zoo_figure(cells))
+        body = f"<p>{CAPTION}</p>{zoo_figure(cells)}"
         write_atomically(folder / "zoo.html", PAGE.format(title=f"Models of run {folder.name}", style=STYLE, body=body))
     return folder
 

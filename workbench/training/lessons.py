@@ -84,7 +84,7 @@ class Desk:
             x=self.inputs(rows, names),
             y=value if strategy is None else strategy.label(value, sigma),
             weight=weight / weight.mean() if len(rows) else weight,
-            auxiliary=_auxiliary(family, labels, rows),
+            auxiliary=_auxiliary(family, labels, mask, rows),
             context=names,
             fitted_until=_latest(labels, mask),
             available=available,
@@ -97,7 +97,7 @@ class Desk:
         rows, available = self._thinned(np.logical_or.reduce(masks))
         names = strategy.inputs_of(family)
         taught = [_column(table, mask, rows, strategy) for table, mask in zip(labels, masks, strict=True)]
-        each = [_auxiliary(family, table, rows) for table in labels]
+        each = [_auxiliary(family, table, mask, rows) for table, mask in zip(labels, masks, strict=True)]
         return Lesson(
             rows=rows,
             x=self.inputs(rows, names),
@@ -156,12 +156,13 @@ def _column(labels: Labels, mask: BoolArray, rows: Rows, strategy: Strategy) -> 
     return y, np.where(inside, rows.of(average_uniqueness(mask, _span(labels))), 0.0)
 
 
-def _auxiliary(family: Family, labels: Labels, rows: Rows) -> dict[str, FloatArray]:
-    """What `family` needs beside the label, returns in sigmas."""
-    sigma = rows.of(labels.sigma_h)
+def _auxiliary(family: Family, labels: Labels, mask: BoolArray, rows: Rows) -> dict[str, FloatArray]:
+    """What `family` needs beside the label, returns in sigmas; NaN outside `mask`, where nothing has matured."""
+    inside = rows.of(mask)
+    sigma = np.where(inside, rows.of(labels.sigma_h), np.nan)
     made: dict[str, Any] = {
-        "peak": lambda: rows.of(labels.peak),
-        "valley": lambda: rows.of(labels.valley),
+        "peak": lambda: np.where(inside, rows.of(labels.peak), np.nan),
+        "valley": lambda: np.where(inside, rows.of(labels.valley), np.nan),
         "highest": lambda: rows.of(labels.highest) / sigma,
         "lowest": lambda: rows.of(labels.lowest) / sigma,
         "cost": lambda: ROUND_TRIP / sigma,
@@ -179,4 +180,8 @@ def _span(labels: Labels) -> int:
 
 
 def _gap(labels: Labels, rows: Rows) -> int:
-    return int(np.ceil(_span(labels) * len(rows) / max(len(np.unique(rows.bar)), 1)))
+    """The most rows that any stretch of bars as long as one label holds: so many rows between two of them keep their
+    labels apart, wherever the rows are dense (more symbols, or more horizons of a pool)."""
+    before = np.concatenate([[0], np.cumsum(np.bincount(rows.bar))])
+    span = min(_span(labels), len(before) - 1)
+    return int((before[span:] - before[: len(before) - span]).max(initial=0))
