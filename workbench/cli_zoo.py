@@ -13,7 +13,6 @@ from workbench.cli_output import console, show
 from workbench.core.errors import ConfigError, nearest_name
 
 zoo_app = typer.Typer(
-    help="The models of a workspace: what is trained, and models of your own.",
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -39,7 +38,7 @@ def zoo(
     out: Out = DEFAULT_OUT,
     as_json: Json = False,
 ) -> None:
-    """The models of a workspace: out-of-fold IC, test against a constant, live weight, size, latency.
+    """The models of a workspace: out-of-fold IC, test against a constant, live weight, size, latency; `add` brings one.
 
     Example: workbench zoo --out runs/mine --families LightGBM,XGBoost
     """

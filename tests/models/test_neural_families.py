@@ -399,3 +399,17 @@ def test_evidence_is_a_t_statistic():
     assert np.std(noise) == pytest.approx(1.0, abs=0.15)
     assert meta.evidence(nothing, 0.1 * y + rng.standard_normal((4000, 1)), sample) > 4
     assert abs(meta.evidence(y, 0.1 * y, sample)) < 1e-6  # explained already
+
+
+def test_evidence_is_not_made_by_labels_that_overlap_and_share_the_market():
+    rng = np.random.default_rng(1)
+    bars, symbols, length = 800, 10, 24
+    passed = 0
+    for _ in range(60):
+        steps = rng.standard_normal((bars + length, symbols)) + rng.standard_normal((bars + length, 1))
+        level = np.vstack([np.zeros((1, symbols)), steps.cumsum(axis=0)])
+        change = rng.standard_normal((bars // 40, symbols)).repeat(40, axis=0)  # slow, as features are
+        y = (level[length : length + bars] - level[:bars]).reshape(-1, 1)
+        sample = Sample(np.zeros((len(y), 1), np.float32), y, np.ones_like(y), 0.0, "regress", "MetaLearning", 10)
+        passed += meta.evidence(np.zeros_like(y), change.reshape(-1, 1), sample) > meta.EVIDENCE
+    assert passed <= 5  # 2 % are due; row by row it was a third

@@ -107,6 +107,15 @@ def test_unknown_domains_and_operators_are_refused_by_name():
     refuse(model(helper.make_node("RandomNormalLike", ["x"], ["prediction"])), "draws random numbers")
 
 
+def test_dropout_passes_only_where_it_cannot_be_training():
+    """In training mode it draws random numbers (ONNX Runtime does so too)."""
+    ratio = numpy_helper.from_array(np.array(0.5, np.float32), "ratio")
+    check_onnx(model(helper.make_node("Dropout", ["x", "ratio"], ["prediction"]), weights=[ratio]).SerializeToString(),
+               "mine.onnx")  # fmt: skip
+    training = helper.make_node("Dropout", ["x", "ratio", "condition"], ["prediction"], "d1")
+    refuse(model(training, weights=[ratio, YES]), "node 'd1' is Dropout with an input for its training mode")
+
+
 def test_functions_training_graphs_and_overloads_are_refused():
     body = [helper.make_node("Relu", ["a"], ["b"])]
     made = model()

@@ -83,7 +83,7 @@ def test_a_day_window_that_is_not_there_abstains(snapshot_of):
     predictor = build({key("1d"): Fake(n_features=2, length=6)})
     assert np.isnan(predictor.predict(snapshot_of()).expected_return).all()
     assert predictor.failed["F/single_task/1d"] == 1
-    assert predictor.window == 0
+    assert predictor.window == 6
 
 
 def test_a_failing_model_abstains_and_is_counted(snapshot_of):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from workbench.models.learner import Learner
 from workbench.models.registry import FAMILIES, installed
 from workbench.research import experiments
 from workbench.research.steps import Job, blend, simulate, train
+from workbench.research.workspace import Workspace
 from workbench.research.zoo import zoo
 
 
@@ -88,6 +89,39 @@ def test_every_run_keeps_what_went_in_and_came_out_and_two_compare(job):
     assert "models" in told["metrics"]
     with pytest.raises(DataError, match="0 runs are called zz"):
         experiments.compare(job.ws.root, ("zz", first[0]["id"]))
+
+
+def test_a_run_holds_no_metrics_that_come_from_other_settings(job):
+    blend(job)
+    other = Job.open(job.ws.root, job.ws.settings.change(blending={"min_mass": 0.6}))
+    train(other)  # up to date, and so not trained again: the blend on record is of the settings before
+    latest = experiments.runs(job.ws.root)["runs"]
+    mine = next(r for r in latest if r["id"] == experiments.run_id(other))
+    assert mine["metrics"]["fitted"] == 16
+    assert not [name for name in mine["metrics"] if name.startswith("slope.")]
+    assert list(mine["steps"]) == ["train"]
+
+
+def test_another_family_under_the_same_name_is_another_run_and_is_trained_again(job, monkeypatch):
+    asked = []
+
+    class Stop(Exception):
+        pass
+
+    def stop(ws, step, inputs, *more):
+        asked.append(inputs)
+        raise Stop
+
+    monkeypatch.setattr(Workspace, "run", stop)
+    ids = []
+    for family in (FAMILIES["LightGBM"], FAMILIES["LightGBM"], replace(FAMILIES["LightGBM"], min_rows=201)):
+        monkeypatch.setattr(Job, "registry", {**FAMILIES, "LightGBM": family})
+        again = Job.open(job.ws.root, job.ws.settings)
+        ids.append(experiments.run_id(again))
+        with pytest.raises(Stop):
+            train(again)
+    assert asked[0] == asked[1] != asked[2]
+    assert ids[0] == ids[1] != ids[2]
 
 
 def test_commands(job):

@@ -50,13 +50,75 @@ def test_a_shared_lesson_has_a_label_per_horizon_and_none_from_the_future(small,
         assert (lesson.weight[~known, k] == 0).all()
         assert (lesson.weight[known, k] > 0).all()
         highest = table.highest[rows.bar, rows.column] / table.sigma_h[rows.bar, rows.column]
-        np.testing.assert_array_equal(lesson.auxiliary["highest"][:, k], highest)
+        np.testing.assert_array_equal(lesson.auxiliary["highest"][:, k], np.where(known, highest, np.nan))
     assert np.isfinite(lesson.y[:, 0]).sum() > np.isfinite(lesson.y[:, 1]).sum() > 0
     assert lesson.fitted_until < until
     assert np.isfinite(lesson.y).any(axis=1).all()
     assert set(lesson.auxiliary) == set(NEEDY.needs)
     sigma = small.labels["5m"].sigma_h[rows.bar, rows.column]
     np.testing.assert_allclose(lesson.auxiliary["cost"][:, 0], ROUND_TRIP / sigma)
+
+
+def day_desk(small, share=None):
+    h = small.history
+    panel = Panel.of(h.daily_values, np.zeros(len(h.daily_session), np.int64), h.daily_names)
+    return Desk(panel, panel.known_share() if share is None else share, length=0, cap=10**9)
+
+
+def test_what_a_shared_lesson_teaches_beside_the_label_is_none_from_the_future_either(small):
+    """A row whose 1d label has matured is in the lesson; what happened to it over 5d is not known by then."""
+    tables = [small.labels["1d"], small.labels["5d"]]
+    until = int(tables[0].known_at[150])
+    lesson = day_desk(small).shared(NEEDY, STRATEGIES["multi_task"], tables, until)
+    unripe = tables[1].matured_at[lesson.rows.bar] >= until
+    assert unripe.any()
+    for name in NEEDY.needs:
+        assert np.isnan(lesson.auxiliary[name][unripe, 1]).all()
+        assert np.isfinite(lesson.auxiliary[name][:, 0]).any()
+
+    def other(table):
+        late = (table.matured_at >= until)[:, None]
+        return table.map_panels(lambda _, values: np.where(late, 1 - values, values))
+
+    again = day_desk(small).shared(NEEDY, STRATEGIES["multi_task"], [other(t) for t in tables], until)
+    np.testing.assert_array_equal(lesson.y, again.y)
+    for name in NEEDY.needs:
+        np.testing.assert_array_equal(lesson.auxiliary[name], again.auxiliary[name])
+
+
+def crossing(lesson, labels, fraction=0.2):
+    """Bars by which the label of the last early row of each horizon reaches past the first later row."""
+    later = len(lesson) - round(fraction * len(lesson))
+    bar, places = lesson.rows.bar, lesson.x[:, -1]
+    early = np.arange(len(lesson)) < later - lesson.gap
+    last = [
+        (bar[early & (places == np.float32(place(t.horizon)))].max(initial=-(10**6)), t.horizon.days or t.horizon.bars)
+        for t in labels
+    ]
+    return max(row + span - bar[later] for row, span in last)
+
+
+def test_no_label_of_a_pool_reaches_across_its_gap_however_dense_its_rows_are(small, desk):
+    names = ("5m", "10m", "15m", "30m", "60m", "120m")
+    pools = [
+        (desk, [small.labels[n] for n in names]),
+        (day_desk(small), [small.labels[n] for n in ("1d", "5d", "20d")]),
+    ]
+    for place_, labels in pools:
+        for at in np.linspace(0.5, 1.0, 15):
+            until = int(labels[0].known_at[int(at * (len(labels[0].known_at) - 1))])
+            lesson = place_.pooled(FAMILIES["FTRLProximal"], STRATEGIES["multi_task"], labels, until)
+            assert crossing(lesson, labels) <= 0
+
+
+def test_the_gap_holds_in_a_universe_that_grows(small):
+    labels = small.labels["5d"]
+    share = day_desk(small).share.copy()
+    for column in range(share.shape[1]):
+        share[: column * len(share) // 9, column] = 0.0
+    lesson = day_desk(small, share).one(NEEDY, STRATEGIES["single_task"], labels, "value", 2**62)
+    later = len(lesson) - round(0.2 * len(lesson))
+    assert lesson.rows.bar[later - lesson.gap - 1] + 5 <= lesson.rows.bar[later]
 
 
 def test_a_pool_holds_every_trainable_pair_in_time_order_with_its_place(small, desk):

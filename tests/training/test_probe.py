@@ -10,6 +10,7 @@ import pytest
 from workbench.core.errors import DataError, LookAheadError
 from workbench.decision.costs import CostModel
 from workbench.features.engine import build_history
+from workbench.training import probe as probes
 from workbench.training.fitting import fit_stages
 from workbench.training.probe import shuffle_labels, truncation_probe
 from workbench.training.walkforward import train
@@ -39,6 +40,20 @@ def test_the_features_labels_forecasts_and_calibrators_of_the_house_pass(small):
     assert min(report.values.values()) > 0
     assert report.segments == 2
     assert "unchanged over 2 segments" in report.detail
+
+
+def test_whatever_is_trained_and_wherever_the_probe_compares_forecasts_here(small):
+    """multi_task alone fits nothing with one horizon of each axis, and a cluster cannot see where a probe works."""
+    training = {"strategies": ("multi_task",), "scheduler": "dask://127.0.0.1:1"}
+    m = small.market
+    report = truncation_probe(m.bars, m.daily, m.universe, small.settings.change(training=training), full=small.history)
+    assert report.values["forecasts"] > 0
+
+
+def test_a_probe_with_nothing_to_compare_proves_nothing(small, monkeypatch):
+    monkeypatch.setattr(probes, "train", lambda *what, **how: replace(train(*what, **how), oofs={}))
+    with pytest.raises(DataError, match=r"FTRLProximal forecasts neither 5m nor 1d before .* nothing to compare"):
+        probe(small, full=small.history)
 
 
 def test_a_feature_scaled_by_the_whole_sample_is_caught_by_name(small):

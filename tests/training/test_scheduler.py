@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from workbench.core.errors import ConfigError
+from workbench.training import pool
+from workbench.training.cells import Cell, Work
 from workbench.training.scheduler import Scheduler
 from workbench.training.walkforward import train
 
@@ -34,6 +36,26 @@ def test_addresses_that_may_be_used(where):
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"):
         list(Scheduler.at("dask://127.0.0.1:1").map(_touch, [_Task((tmp_path / "a",))], tmp_path))
+
+
+def test_a_worker_with_several_threads_fits_one_model_at_a_time(monkeypatch, tmp_path):
+    """torch has one source of random numbers per process: two fits side by side would draw from it in turn."""
+    inside, most = [], []
+
+    def fit(work, folder):
+        inside.append(work)
+        time.sleep(0.02)
+        most.append(len(inside))
+        inside.remove(work)
+
+    monkeypatch.setattr(pool, "run", fit)
+    tasks = [Work((cell,), None, None, None, ()) for cell in (Cell(h, "F", "", "value", None, 0) for h in ("5m", "1d"))]
+    threads = [threading.Thread(target=pool._one, args=(task, tmp_path)) for task in tasks * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1, 1]
 
 
 class _Task:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from workbench.core.errors import ArtifactError
 from workbench.core.horizon import horizon
 from workbench.core.types import ModelKey, OofForecasts, schema_hash
 from workbench.models.base import BarrierKey, RuntimeModel
+from workbench.models.onnx_guard import MAX_BYTES
 from workbench.models.runtime import load_fitted
 from workbench.models.strategies import context_columns
 
@@ -196,9 +198,18 @@ def _content(folder: VerifiedFolder, entry: Mapping[str, Any]) -> dict[str, byte
     """File name -> content of one model, unpacked."""
     raw = {name: folder.read(f"models/{entry['folder']}/{name}") for name in entry["files"]}
     try:
-        return {n.removesuffix(PACKED): gzip.decompress(c) if n.endswith(PACKED) else c for n, c in raw.items()}
-    except (OSError, EOFError) as error:
+        return {n.removesuffix(PACKED): _unpacked(c) if n.endswith(PACKED) else c for n, c in raw.items()}
+    except (OSError, EOFError, zlib.error) as error:
         raise ArtifactError(f"{folder.path}: the files of {entry['folder']} cannot be unpacked: {error}") from None
+
+
+def _unpacked(content: bytes) -> bytes:
+    """A gzip file's content; OSError if it is larger than any model may be."""
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as f:
+        out = f.read(MAX_BYTES + 1)
+    if len(out) > MAX_BYTES:
+        raise OSError(f"unpacked it has more than {MAX_BYTES:,} bytes")
+    return out
 
 
 def _prove(folder: VerifiedFolder, name: str, model: RuntimeModel, parity: Parity, axis: str) -> None:

@@ -66,14 +66,17 @@ def deterministic(seed: int, threads: int, device: str = "cpu") -> Iterator[None
     check_training_device(device)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
+    strict = torch.are_deterministic_algorithms_enabled()
     if device == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may sum in any order
+        torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):
             torch.manual_seed(seed)
             yield
     finally:
         torch.set_num_threads(before)
+        torch.use_deterministic_algorithms(strict)
 
 
 class TableFeed:

@@ -40,8 +40,8 @@ _SCHEMA: dict[str, dict[str, tuple[int, str]]] = {  # message -> field -> (numbe
     "Graph": {"node": (1, "*Node"), "initializer": (5, "*Tensor"), "input": (11, "*Value"), "output": (12, "*Value"),
               "sparse_initializer": (15, "*Sparse")},
     "Value": {"name": (1, "bytes")},
-    "Node": {"name": (3, "bytes"), "op_type": (4, "bytes"), "attribute": (5, "*Attribute"), "domain": (7, "bytes"),
-             "overload": (8, "bytes")},
+    "Node": {"input": (1, "*bytes"), "name": (3, "bytes"), "op_type": (4, "bytes"), "attribute": (5, "*Attribute"),
+             "domain": (7, "bytes"), "overload": (8, "bytes")},
     "Attribute": {"name": (1, "bytes"), "t": (5, "Tensor"), "g": (6, "Graph"), "tensors": (10, "*Tensor"),
                   "graphs": (11, "*Graph"), "sparse_tensor": (22, "Sparse"), "sparse_tensors": (23, "*Sparse")},
     "Sparse": {"values": (1, "Tensor"), "indices": (2, "Tensor")},
@@ -170,6 +170,11 @@ def _check_node(node: Any, versions: dict[str, int], what: str) -> None:
         )
     if operator in RANDOM:
         raise ArtifactError(f"{at} is {operator}, which draws random numbers: a forecast must be the same every time")
+    if operator == "Dropout" and len(node.input) > 2 and node.input[2]:
+        raise ArtifactError(
+            f"{at} is Dropout with an input for its training mode, in which it draws random numbers: export the model "
+            "for inference"
+        )
 
 
 def _check_tensors(graph: Any, what: str) -> None:
@@ -218,7 +223,7 @@ def _message_class(name: str) -> Any:
         for field, (number, kind) in fields.items():
             label = kinds.LABEL_REPEATED if kind.startswith("*") else kinds.LABEL_OPTIONAL
             one = made.field.add(name=field, number=number, label=label)
-            one.type = {"bytes": kinds.TYPE_BYTES, "int": kinds.TYPE_INT64}.get(kind, kinds.TYPE_MESSAGE)
+            one.type = {"bytes": kinds.TYPE_BYTES, "int": kinds.TYPE_INT64}.get(kind.lstrip("*"), kinds.TYPE_MESSAGE)
             if one.type == kinds.TYPE_MESSAGE:
                 one.type_name = f".guard.{kind.lstrip('*')}"
     pool = descriptor_pool.DescriptorPool()

@@ -72,8 +72,8 @@ class ModelPredictor:
 
     @property
     def window(self) -> int:
-        """Bars of history that the snapshot's features must carry: the longest window of an intraday model."""
-        return max((m.length for key, m in self._every() if not horizon(key.horizon).is_day), default=0)
+        """Bars, and sessions, of history that snapshots must carry for every model to speak: the longest window."""
+        return max((m.length for _, m in self._every()), default=0)
 
     def predict(self, snapshot: Snapshot) -> Forecasts:
         """(M, N) expected returns and (H, N) calibrated barrier probabilities."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,17 @@ body{font:14px/1.4 system-ui,sans-serif;margin:2em auto;max-width:1000px;backgro
 """
 
 
-def record(job: Job, cells: list[ZooCell] | None = None) -> Path:
-    """Write, or bring up to date, the folder of the run that the workspace is at; `cells` draws the zoo."""
+def record(job: Job, done: Sequence[str], cells: list[ZooCell] | None = None) -> Path:
+    """Write, or bring up to date, the folder of the run that the workspace is at; `cells` draws the zoo.
+
+    `done`: the steps that were done, or found up to date, with what goes into this run. What the workspace remembers of
+    others may come from other settings; it stays out.
+    """
     folder = job.ws.root / FOLDER / run_id(job)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "config.toml", job.ws.settings.to_toml())
     known = _read(folder / FILE) if (folder / FILE).is_file() else {}
+    records = {k: v for k, v in job.ws.records.items() if k in done}
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     about = {
         "id": folder.name,
@@ -47,8 +53,9 @@ def record(job: Job, cells: list[ZooCell] | None = None) -> Path:
         "code": {"version": __version__, "digest": code_digest(), "commit": _commit()},
         "data": job.data_digest,
         "settings": job.ws.settings.digest,
-        "metrics": metrics(job.ws.records),
-        "steps": {k: v["seconds"] for k, v in job.ws.records.items()},
+        "families": job.families_digest,
+        "metrics": known.get("metrics", {}) | metrics(records),
+        "steps": known.get("steps", {}) | {k: v["seconds"] for k, v in records.items()},
     }
     write_atomically(folder / FILE, json.dumps(about, indent=1, sort_keys=True))
     if cells:
@@ -58,8 +65,8 @@ def record(job: Job, cells: list[ZooCell] | None = None) -> Path:
 
 
 def run_id(job: Job) -> str:
-    """Digest of data, settings and code."""
-    return digest(job.data_digest, job.ws.settings.digest, code_digest())[:ID_LENGTH]
+    """Digest of data, settings and code, that of a user's own and brought families too."""
+    return digest(job.data_digest, job.ws.settings.digest, code_digest(), job.families_digest)[:ID_LENGTH]
 
 
 def metrics(records: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +98,8 @@ def compare(out: Path, ids: tuple[str, str]) -> dict[str, Any]:
     one, two = (_find(root, wanted) for wanted in ids)
     settings = [_flat(_toml(root / r["id"] / "config.toml")) for r in (one, two)]
     inputs = [
-        {k: r[k] for k in ("data", "settings")} | {f"code.{k}": v for k, v in r["code"].items()} for r in (one, two)
+        {k: r.get(k) for k in ("data", "settings", "families")} | {f"code.{k}": v for k, v in r["code"].items()}
+        for r in (one, two)
     ]
     return {
         "runs": [one["id"], two["id"]],
@@ -138,9 +146,10 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _commit() -> str:
     """Commit of the working tree that the package lies in, with "+" where it was changed; "" where it is installed."""
     here = Path(__file__).parent
-    asked = [["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"]]
+    asked = [["git", "ls-files", "--error-unmatch", Path(__file__).name],  # an environment inside another repository
+             ["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"]]  # fmt: skip
     try:
-        head, changed = (
+        _, head, changed = (
             subprocess.run(a, cwd=here, capture_output=True, text=True, timeout=10, check=True).stdout for a in asked
         )
     except (OSError, subprocess.SubprocessError):

@@ -66,10 +66,9 @@ class Job:
         return known_families(self.ws.root)
 
     @property
-    def brought_digest(self) -> str:
-        """What the models brought into the workspace are: they are part of what training depends on."""
-        names = [name for name in self.settings.training.families if self.registry[name].knows_until]
-        return digest(*(family_version(self.registry[name]) for name in names))
+    def families_digest(self) -> str:
+        """What the chosen families are, a user's own and brought ones too: training depends on their code."""
+        return digest(*(family_version(self.registry[name]) for name in self.settings.training.families))
 
     def forget(self) -> None:
         """Drop what was computed from the store, because the store has changed."""

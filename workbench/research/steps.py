@@ -38,7 +38,7 @@ from workbench.research.experiments import record
 from workbench.research.job import Job
 from workbench.research.report_inputs import report_inputs
 from workbench.research.results_io import load_result, save_result
-from workbench.research.workspace import write_atomically
+from workbench.research.workspace import STEPS, write_atomically
 from workbench.research.zoo import FILE as ZOO
 from workbench.research.zoo import survey, zoo
 from workbench.training.bundles import save_stages, save_trained
@@ -144,9 +144,14 @@ def train(job: Job) -> Outcome:
     """Features, labels, nested walk-forward, final models and the truncation probe."""
     s = job.settings
     taught = s.training.model_copy(update={"jobs": 1, "scheduler": ""})  # where fits run changes nothing
-    inputs = [job.data_digest, *(b.digest for b in (s.features, s.labels, taught)), s.system.digest, job.brought_digest]
+    inputs = [
+        job.data_digest,
+        *(b.digest for b in (s.features, s.labels, taught)),
+        s.system.digest,
+        job.families_digest,
+    ]
     outcome = job.ws.run("train", inputs, partial(_train, job), (job.ws.root / ZOO,), partial(_models_intact, job))
-    record(job, [ZooCell.from_dict(c) for c in zoo(job.ws.root)["cells"]])
+    record(job, ("train",), [ZooCell.from_dict(c) for c in zoo(job.ws.root)["cells"]])
     return outcome
 
 
@@ -296,9 +301,14 @@ def _cost_source(job: Job) -> Callable[[int], CostModel]:
 
 def backtest(job: Job) -> Outcome:
     """The walk-forward stages, segment by segment, through decide() and the matching engine."""
-    inputs = [job.ws.outcome("calibrate")["bundle"], job.data_digest, job.settings.digest]
     made = tuple(_results(job).values())
-    return job.ws.run("backtest", inputs, partial(_backtest, job), made, lambda _: all(map(_loads, made)))
+    return job.ws.run(
+        "backtest", _backtest_inputs(job), partial(_backtest, job), made, lambda _: all(map(_loads, made))
+    )
+
+
+def _backtest_inputs(job: Job) -> list[Any]:
+    return [job.ws.outcome("calibrate")["bundle"], job.data_digest, job.settings.digest]
 
 
 def _results(job: Job) -> dict[float | str, Path]:
@@ -363,8 +373,13 @@ def _base(results: Mapping[float, BacktestResult]) -> BacktestResult:
 def report(job: Job) -> Outcome:
     """One self-contained HTML file; its path is the outcome's last entry."""
     inputs = [job.ws.outcome("backtest"), job.ws.outcome("train"), job.settings.digest]
+    if not job.ws.is_current("backtest", _backtest_inputs(job)):
+        raise ConfigError(
+            f"the backtest in {job.ws.root} was made with other settings, data or code: `workbench backtest --out "
+            f"{job.ws.root}` makes it anew"
+        )
     outcome = job.ws.run("report", inputs, partial(_report, job), (job.ws.report_path,))
-    record(job, [ZooCell.from_dict(c) for c in zoo(job.ws.root)["cells"]])
+    record(job, STEPS, [ZooCell.from_dict(c) for c in zoo(job.ws.root)["cells"]])
     return outcome
 
 

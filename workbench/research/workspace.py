@@ -96,6 +96,11 @@ class Workspace:
         outcome: dict[str, Any] = record["outcome"]
         return outcome
 
+    def is_current(self, step: str, inputs: Any) -> bool:
+        """Whether `step` was finished with these `inputs` by this code."""
+        record = self.records.get(step)
+        return record is not None and record["inputs"] == _input_digest(step, inputs)
+
     def run(
         self,
         step: str,
@@ -106,9 +111,8 @@ class Workspace:
     ) -> Any:
         """The outcome of `step`: from the record if `inputs` have the same digest, all of `made` exist and what the
         recorded outcome names is `intact`, or new."""
-        name = digest(step, code_digest(), inputs)
-        record = self.records.get(step)
-        same = record is not None and record["inputs"] == name and all(p.exists() for p in made)
+        name, record = _input_digest(step, inputs), self.records.get(step)
+        same = self.is_current(step, inputs) and all(p.exists() for p in made)
         if record is not None and same and intact(record["outcome"]):
             return record["outcome"] | {"unchanged": True}
         start = time.monotonic()
@@ -118,6 +122,10 @@ class Workspace:
         records[step] = {"inputs": name, "seconds": round(time.monotonic() - start, 1), "outcome": outcome}
         write_atomically(self.root / "steps.json", json.dumps(records, indent=1))
         return outcome
+
+
+def _input_digest(step: str, inputs: Any) -> str:
+    return digest(step, code_digest(), inputs)
 
 
 @cache

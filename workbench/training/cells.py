@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+import uuid
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -33,7 +34,7 @@ from workbench.models.pooled import PooledFitted, place
 from workbench.models.strategies import Strategy
 from workbench.stats.splits import Segment
 from workbench.training.dataset import MIN_INFORMED, Rows, load_labels, load_panel, load_probabilities, predictable
-from workbench.training.lessons import Desk, Lesson
+from workbench.training.lessons import ROUND_TRIP, Desk, Lesson
 
 CELL_FORMAT = 2
 """Part of every cell's digest: raise it when the meaning of a cached result changes."""
@@ -41,7 +42,7 @@ CELL_FORMAT = 2
 PARITY_ROWS = 6
 """Rows of each axis on which every final model records its native prediction, so that a bundle can prove itself."""
 
-LIBRARIES = ("numpy", "scikit-learn", "lightgbm", "xgboost-cpu", "torch")
+LIBRARIES = ("numpy", "scikit-learn", "lightgbm", "xgboost-cpu", "torch", "onnxruntime")
 """Another version of one of these may fit other numbers."""
 
 BARRIER_CAP_DIVISOR = 3
@@ -112,6 +113,7 @@ class CellOptions:
             CELL_FORMAT, PARITY_ROWS, cell.horizon, cell.family, cell.strategy, cell.target, cell.cutoff_ns,
             None if part is None else (part.first, part.last), self.cap_of(cell.target), self.seed, repr(self.budget),
             self.window if family.sequential else 0, family_version(family), inputs, cell.together, self.device,
+            ROUND_TRIP,
         )  # fmt: skip
 
 
@@ -146,15 +148,22 @@ ROWS = (
 def family_version(family: Family) -> str:
     """Digest of the code that fits the family (its module, the models room, ROWS) and of the libraries beneath it.
 
-    Editing a family of one's own refits its cells and no others.
+    Editing a family of one's own refits its cells and no others. One whose code or settings cannot be read (written in
+    a notebook, or a class without a `__repr__`) has another version each time, and so is never taken from the cache.
     """
-    return digest(repr(family), _source_digest(type(family).__module__), _models_digest(), *map(_source_digest, ROWS))
+    told = repr(family) if type(family).__repr__ is not object.__repr__ else uuid.uuid4().hex
+    return digest(told, _source_digest(type(family).__module__), _models_digest(), _rows_digest())
+
+
+def _source_digest(module: str) -> str:
+    """Read anew each time: in a notebook a module may be edited and loaded again."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return digest(Path(file).read_bytes()) if file and Path(file).is_file() else uuid.uuid4().hex
 
 
 @cache
-def _source_digest(module: str) -> str:
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return digest(Path(file).read_bytes()) if file and Path(file).is_file() else module
+def _rows_digest() -> str:
+    return digest(*map(_source_digest, ROWS))
 
 
 @cache

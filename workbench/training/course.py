@@ -79,8 +79,13 @@ class Course:
         return tuple(other.label for other in axis if name in self._able(other, [name]))
 
     def _able(self, h: Horizon, names: Iterable[str]) -> list[str]:
-        """Families that can be asked about `h` live: windows of daily features must come with the snapshot."""
-        return [n for n in names if not (h.is_day and self.families[n].sequential and not self.day_windows)]
+        """Families that serve `h` and can be asked about it live: windows of days must come with the snapshot."""
+        return [
+            n
+            for n in names
+            if not (self.families[n].horizons and h.label not in self.families[n].horizons)
+            and not (h.is_day and self.families[n].sequential and not self.day_windows)
+        ]
 
 
 def supports(family: Family, strategy: Strategy, h: Horizon) -> str:
@@ -89,6 +94,9 @@ def supports(family: Family, strategy: Strategy, h: Horizon) -> str:
         return f"{family.name} was made for {', '.join(family.horizons)}"
     if family.knows_until and (strategy.joint or strategy.context):
         return f"{family.name} was fitted elsewhere and cannot be fitted by {strategy.name}"
+    if strategy.joint and not family.shares and (family.sequential or family.needs):
+        what = "reads windows" if family.sequential else f"learns from {family.needs[0]}"
+        return f"{family.name} {what} and one label at a time, so its horizons cannot be pooled by {strategy.name}"
     return ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from workbench.training.labels import Labels
 from workbench.training.scheduler import Scheduler
 
 Progress = Callable[[int, int, str], None]
+_ONE_FIT = threading.Lock()
+"""Held during a fit: a Dask worker may have several threads, but torch has one source of random numbers per process."""
+
 Probabilities = Mapping[str, NDArray[np.float32]]
 """Horizon label -> (T, N, 2) calibrated out-of-fold p_peak and p_valley, for cascades."""
 
@@ -130,10 +134,11 @@ class Pool:
 
 
 def _one(work: Work, folder: Path) -> Work:
-    """Runs in a worker, with one thread: sums of another number of threads could differ in their last bits."""
+    """Runs in a worker, one fit at a time and with one thread: sums of another number of threads could differ in their
+    last bits."""
     # loky takes mapped pages and imported libraries for a leak of 300 MB and replaces the worker in mid-run
     process_executor._MAX_MEMORY_LEAK_SIZE = 1 << 40
-    with _Named(work.first), threadpool_limits(1):
+    with _ONE_FIT, _Named(work.first), threadpool_limits(1):
         run(work, folder)
     return work
 

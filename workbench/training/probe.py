@@ -101,6 +101,9 @@ def truncation_probe(
     whole = train(bars, daily, history, all_labels, small, _NOWHERE, plan=kept, final=False)
     again = train(part_bars, part_daily, part, part_labels, small, _NOWHERE, plan=kept, final=False)
     values["forecasts"] = sum(_same_forecasts(whole, again, h) for h in horizons)
+    if not values["forecasts"]:
+        raise DataError(f"{family} forecasts neither {' nor '.join(horizons)} before {iso_time(cut)}, so the probe has "
+                        "nothing to compare: bring more sessions, or choose a later cut")  # fmt: skip
     values["calibrators"] = _same_calibrators(whole, again, kept, cut, settings)
     return ProbeReport(cut, values, len(kept.intraday))
 
@@ -159,8 +162,11 @@ def _build_history(bars: Bars, daily: Bars, universe: Universe, settings: Featur
 
 
 def _small(settings: Settings, family: str, horizons: tuple[str, ...]) -> Settings:
+    """Few rows, in this process, and single_task whatever else was chosen: with one horizon of each axis multi_task
+    would leave nothing to compare."""
+    strategies = tuple(dict.fromkeys(("single_task", *settings.training.strategies)))
     rows = {"max_rows": PROBE_ROWS, "max_rows_slow": PROBE_ROWS, "max_rows_sequential": PROBE_ROWS}
-    training = {"families": (family,), "profile": "demo", "jobs": 1, **rows}
+    training = {"families": (family,), "strategies": strategies, "profile": "demo", "jobs": 1, "scheduler": "", **rows}
     return settings.change(training=training, system={"horizons": horizons})
 
 

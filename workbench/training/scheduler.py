@@ -111,7 +111,10 @@ def _refuse_unseen(client: Any, folder: Path, address: str) -> None:
     seen = client.run(_sees, str(folder))  # worker address -> bool
     blind = sorted(worker for worker, sees in seen.items() if not sees)
     if not seen:
-        raise ConfigError(f"the Dask scheduler at {address} has no workers; start some with `dask worker {address}`")
+        raise ConfigError(
+            f"the Dask scheduler at {address} has no workers; start some with `dask worker {address} --nworkers 4 "
+            "--nthreads 1` (a process fits one model at a time)"
+        )
     if blind:
         raise ConfigError(
             f"Dask worker {blind[0]} does not see {folder}: put the workspace on a file system that all workers share "

@@ -21,8 +21,9 @@ class MetaLearning(NeuralLearner):
     favours weights from which a few steps on one symbol help that symbol's other rows.
     Adaptation: 5 gradient steps of the head alone on a symbol's early rows, shrunk by n / (n + 1000) for n rows, times
     a strength of 0, 0.5 or 1 that later rows choose; 0 for all unless the t statistic of the change, against what the
-    start leaves unexplained there, is above 2. A symbol that is unknown (code -1, or not met in training) takes the
-    start; without the context all rows are one symbol's. Weighted squared error for returns, log loss for barriers.
+    start leaves unexplained there, is above 2 (its error from 40 blocks of time: rows overlap and share the market).
+    A symbol that is unknown (code -1, or not met in training) takes the start; without the context all rows are one
+    symbol's. Weighted squared error for returns, log loss for barriers.
     Dropout 0.2; of two looks per epoch at the last 20 % of the rows (after a purged gap) the best correlation about
     zero or log loss wins; if none beats the constant, it is the constant. A regressor is scaled by its slope there.
     The file holds the start and a table of the heads' moves, chosen by the code.
