@@ -190,7 +190,7 @@ def print_cells(cells: list[dict[str, Any]]) -> None:
     from workbench.core.horizon import HORIZONS
     from workbench.research.zoo import SYMBOLS
 
-    asked = [c for c in cells if c["trained"] or c["ic"] is not None or c["reason"]]
+    asked = [c for c in cells if c["supported"] and (c["trained"] or c["ic"] is not None or c["reason"])]
     labels = [h.label for h in HORIZONS if any(c["horizon"] == h.label for c in asked)]
     table = Table("family", "strategy", *labels, "KB", "ms", box=None, pad_edge=False)
     for column in table.columns[2:]:
