@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
@@ -65,6 +65,7 @@ def test_ridge_agrees_with_scikit_learn() -> None:
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=9))
+@example([2.2e-311, -1.0])
 @settings(max_examples=80, deadline=None)
 def test_positive_part_keeps_proportions(values: list[float]) -> None:
     w = np.array(values)

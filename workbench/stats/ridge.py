@@ -156,10 +156,11 @@ def positive_part(w: FloatArray) -> FloatArray:
     >>> positive_part(np.array([0.03, 0.01, -0.02])).round(12).tolist()
     [0.75, 0.25, 0.0]
     """
-    total = np.maximum(w, 0.0).sum()
+    positive = np.maximum(w, 0.0)  # what is below 0 is projected on 0 anyway, and would overflow over a tiny total
+    total = positive.sum()
     if not total > 0:
         return np.zeros_like(w)
-    return np.asarray(kernels.project_simplex(w / total))
+    return np.asarray(kernels.project_simplex(positive / total))
 
 
 @dataclass(frozen=True, slots=True)
