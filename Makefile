@@ -8,10 +8,10 @@ CPP := $(shell find cpp -path cpp/build -prune -o \( -name '*.?pp' -o -name '*.h
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-slow soak lint build lab clean preflight
+.PHONY: help demo test test-slow soak lint build lab ib-async-env clean preflight
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: build  ## set up, then simulate a market, train, fit, backtest and write a report (about 6 minutes)
 	@$(BIN)/workbench demo --out runs/demo
@@ -32,6 +32,10 @@ build: $(STAMP) $(VENV)/.kernels  ## virtual environment, packages and C++ kerne
 
 lab: build  ## JupyterLab on the notebooks
 	@$(BIN)/jupyter lab notebooks
+
+ib-async-env:  ## an environment with ib_async in .venv-ib-async; the gateway's conformance tests run against it
+	@$(PYTHON) -m venv .venv-ib-async
+	@.venv-ib-async/bin/python -m pip install -q ib_async==2.1.0
 
 preflight:
 	@$(PYTHON) workbench/preflight.py

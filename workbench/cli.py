@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from workbench import __version__
+from workbench.cli_gateway import gateway
 from workbench.cli_output import show
 from workbench.cli_zoo import print_zoo, promote, runs, zoo_app
 from workbench.config import ALL_HORIZONS, Settings
@@ -237,6 +238,7 @@ def version() -> None:
     print(__version__)
 
 
+app.command()(gateway)
 app.command()(promote)
 app.command()(runs)
 app.add_typer(zoo_app, name="zoo")

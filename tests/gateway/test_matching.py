@@ -207,7 +207,11 @@ def test_expire_cancels_what_is_left(kit) -> None:
         ({"quantity": 0}, "quantity 0 must be a whole number"),
         ({"quantity": 1.5}, "quantity 1.5 must be a whole number"),
         ({"side": 2}, "side 2 must be"),
-        ({"order_type": "STP"}, "'STP' is not supported; use one of LMT, MKT"),
+        ({"order_type": "TRAIL"}, "'TRAIL' is not supported; use one of LMT, LOC, MKT, MOC, STP, STP LMT"),
+        ({"order_type": "STP"}, "stop price nan of a STP order must be finite"),
+        ({"tif": "OPG"}, "time in force 'OPG' is not supported; use one of DAY, GTC, GTD, IOC"),
+        ({"tif": "GTD"}, "a GTD order needs the time it is good till"),
+        ({"order_type": "MOC", "tif": "GTC"}, "GTC of a MOC order must be DAY"),
         ({"order_type": "LMT"}, "limit price nan"),
     ],
 )

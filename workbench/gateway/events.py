@@ -64,6 +64,35 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Activated:
+    """An order that was held for its hours, or slept until its stop, begins to work."""
+
+    order_ref: str
+    symbol: str
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Modified:
+    """The order has the terms that were asked for."""
+
+    order_ref: str
+    symbol: str
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A `request` ("cancel" or "modify") was not followed; the order stays as it is. `reason` says why."""
+
+    order_ref: str
+    symbol: str
+    time: int
+    request: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Charged:
     """Money taken from the account that belongs to no order (`amount` USD > 0 is paid): borrow, for one."""
 
@@ -72,4 +101,4 @@ class Charged:
     time: int
 
 
-Event = Accepted | Filled | Cancelled | Rejected | Charged
+Event = Accepted | Activated | Filled | Modified | Cancelled | Rejected | Refused | Charged

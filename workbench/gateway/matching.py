@@ -1,155 +1,254 @@
-"""A matching engine with an injected clock: market and limit orders against quotes and the volume of a bar.
+"""A matching engine with an injected clock: orders against quotes, trades, auctions and the volume of a bar.
 
 An order sent at time s arrives at s + latency and meets the quote standing *then*. It takes the displayed shares at the
 touch, walks beyond them along the impact curve (:mod:`workbench.gateway.liquidity`), never more than
 `max_participation` of the window's volume, and never past its limit; the rest keeps working. A resting limit fills at
-its own price when a quote becomes marketable for it or when prices trade *through* it (a touch is not enough: nobody
-knows the queue). An absent or crossed quote fills nothing. Commission follows the order's whole quantity, so the
-minimum is paid once. Deterministic: the same calls in the same order give the same events.
+its own price when a quote becomes marketable for it, when prices trade *through* it, or when trades at its price have
+eaten the queue ahead of it (:mod:`workbench.gateway.queueing`). An absent or crossed quote fills nothing, nor does a
+halt. Commission follows the order's whole quantity, so the minimum is paid once. Deterministic: the same calls in the
+same order give the same events.
+
+Without `hours` the market is always open and orders live until they are cancelled: so the backtest uses it. With them,
+orders wait for their hours, DAY orders end with them, and auctions (:mod:`workbench.gateway.auctions`) open and close
+the day. Stops (:mod:`workbench.gateway.triggers`) and the Adaptive algorithm (:mod:`workbench.gateway.adaptive`) need
+neither.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from heapq import heappop, heappush
-from math import floor, inf, isnan
+from collections.abc import Callable
+from math import nan
 
 import numpy as np
 
 from workbench.core.clock import Clock
 from workbench.core.errors import DataError, LookAheadError
-from workbench.core.types import Fill, OrderIntent
-from workbench.core.units import NS_PER_DAY
-from workbench.fees import commission, plan_named
-from workbench.gateway.events import Accepted, Cancelled, Event, Filled, Rejected
-from workbench.gateway.liquidity import NO_QUOTE, ImpactCurve, Quote, Window
-from workbench.gateway.orders import ACTIVE, RESTING, Status, WorkingOrder, refusal
+from workbench.core.types import OrderIntent
+from workbench.gateway.auctions import CLOSING, REOPENING, check_auction, cross, takes_part
+from workbench.gateway.desk import Desk, Screen
+from workbench.gateway.events import Event, Refused, Rejected
+from workbench.gateway.hours import TradingHours
+from workbench.gateway.liquidity import Quote, Window
+from workbench.gateway.orders import ACTIVE, RESTING, ExchangeOrder, Status, WorkingOrder, refusal
+from workbench.gateway.queueing import SAME_PRICE, consumed, refreshed
+from workbench.gateway.rules import MatchingRules
 
-
-@dataclass(frozen=True, slots=True)
-class MatchingRules:
-    """How the simulated exchange behaves.
-
-    `latency_ns` from sending to arriving, plus uniform jitter below `jitter_ns`; a request to cancel takes
-    `cancel_latency_ns`. `unknown_sigma_1d`: the daily volatility assumed for walking in a symbol without one (a
-    pessimistic assumption of the simulator, never shown to a model).
-    """
-
-    plan: str = "tiered"
-    latency_ns: int = 0
-    jitter_ns: int = 0
-    cancel_latency_ns: int = 0
-    k3: float = 0.142
-    impact_exponent: float = 0.6
-    max_participation: float = 0.05
-    unknown_sigma_1d: float = 0.03
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        plan_named(self.plan)
-        for name in ("latency_ns", "jitter_ns", "cancel_latency_ns", "k3", "unknown_sigma_1d"):
-            if not getattr(self, name) >= 0:
-                raise DataError(f"MatchingRules.{name} = {getattr(self, name)} must be at least 0")
-        for name in ("impact_exponent", "max_participation"):
-            if not 0 < getattr(self, name) <= 1:
-                raise DataError(f"MatchingRules.{name} = {getattr(self, name)} must lie in (0, 1]")
+__all__ = ["MatchingEngine", "MatchingRules"]
 
 
 class MatchingEngine:
-    """Orders in (`submit`, `cancel`), market in (`on_quote`, `on_bar_volume`, `on_range`), events out (`drain`)."""
+    """Orders in (`submit`, `modify`, `cancel`), market in (`on_...`), events out (`drain`, or `watch` as they happen).
 
-    def __init__(self, clock: Clock, rules: MatchingRules | None = None) -> None:
-        self.clock = clock
-        self.rules = rules or MatchingRules()
-        self._curve = ImpactCurve(self.rules.k3, self.rules.impact_exponent)
+    `watch` is called with every event at once, in the middle of the matching: it may send, withdraw and shrink orders.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        rules: MatchingRules | None = None,
+        hours: TradingHours | None = None,
+        screen: Screen | None = None,
+    ) -> None:
+        self.clock, self.rules = clock, rules or MatchingRules()
+        self.watch: Callable[[Event], None] | None = None
         self._random = np.random.default_rng(self.rules.seed)
-        self._orders: dict[str, WorkingOrder] = {}  # order_ref -> order, in the order of arrival here
-        self._active: dict[str, WorkingOrder] = {}  # order_ref -> order that is not done
-        self._by_symbol: dict[str, dict[str, WorkingOrder]] = {}  # symbol -> order_ref -> order that is not done
-        self._quotes: dict[str, Quote] = {}  # symbol -> standing quote
-        self._left: dict[str, list[int]] = {}  # symbol -> displayed shares left [for buyers, for sellers]
-        self._windows: dict[str, Window] = {}  # symbol -> volume that trades now
-        self._due: list[tuple[int, int, str, str]] = []  # heap of (time, sequence, "submit" | "cancel", order_ref)
-        self._sequence = 0
+        self._desk = Desk(self.rules, hours, screen, self._emit)
+        self._market = self._desk.market
+        self._last: dict[str, float] = {}  # symbol -> price of the last trade or print told to us
         self._events: list[Event] = []
 
     # ---- orders -----------------------------------------------------------------------------------------------
 
-    def submit(self, intent: OrderIntent) -> None:
+    def submit(self, intent: OrderIntent | ExchangeOrder) -> None:
         """Send an order now. A bad order, or a reference used before, comes back as :class:`Rejected`."""
-        reason = refusal(intent)
-        if not reason and intent.order_ref in self._orders:
-            reason = f"order reference {intent.order_ref} was used before; each order needs its own"
+        order = ExchangeOrder.of(intent) if isinstance(intent, OrderIntent) else intent
+        reason = refusal(order)
+        if not reason and order.order_ref in self._desk.orders:
+            reason = f"order reference {order.order_ref} was used before; each order needs its own"
         if reason:
-            self._events.append(Rejected(intent.order_ref, intent.symbol, self.clock.now(), reason))
+            self._emit(Rejected(order.order_ref, order.symbol, self.clock.now(), reason))
             return
-        order = self._orders[intent.order_ref] = self._active[intent.order_ref] = WorkingOrder(intent)
-        self._by_symbol.setdefault(intent.symbol, {})[intent.order_ref] = order
-        jitter = int(self._random.integers(self.rules.jitter_ns)) if self.rules.jitter_ns else 0
-        self._schedule(self.rules.latency_ns + jitter, "submit", intent.order_ref)
+        self._desk.enlist(WorkingOrder(order))
+        self._desk.agenda.add(self._arrival(), "submit", order.order_ref)
+
+    def modify(self, order: ExchangeOrder) -> None:
+        """Ask that the order with the same reference have these terms, as soon as they arrive.
+
+        It keeps its place in the queue only if nothing but the quantity shrinks. What cannot be changed comes back as
+        :class:`Refused`, and the order works on as it was.
+        """
+        reason = refusal(order)
+        old = self._desk.orders.get(order.order_ref)
+        if old is None:
+            reason = f"no order {order.order_ref}: nothing to modify"
+        elif not reason and (old.intent.symbol, old.intent.side) != (order.symbol, order.side):
+            reason = f"order {order.order_ref} cannot change symbol or side; cancel it and send another"
+        if reason:
+            self._emit(Refused(order.order_ref, order.symbol, self.clock.now(), "modify", reason))
+        else:
+            self._desk.agenda.add(self._arrival(), "modify", order.order_ref, terms=order)
 
     def cancel(self, order_ref: str) -> None:
         """Ask to cancel; takes effect after the cancel latency, at once if there is none."""
-        if order_ref not in self._orders:
-            reason = f"no order {order_ref}: nothing to cancel"
-            self._events.append(Rejected(order_ref, "", self.clock.now(), reason))
+        now = self.clock.now()
+        if order_ref not in self._desk.orders:
+            self._emit(Rejected(order_ref, "", now, f"no order {order_ref}: nothing to cancel"))
         elif self.rules.cancel_latency_ns == 0:
-            self._cancel(order_ref, self.clock.now(), "requested")
+            self._desk.cancel_on_request(self._desk.orders[order_ref], now)
         else:
-            self._schedule(self.rules.cancel_latency_ns, "cancel", order_ref)
+            self._desk.agenda.add(now + self.rules.cancel_latency_ns, "cancel", order_ref)
+
+    def withdraw(self, order_ref: str, reason: str) -> None:
+        """The broker takes an order back at once, whatever the latency and the cut-offs."""
+        self._desk.cancel(self.order(order_ref), self.clock.now(), reason)
+
+    def shrink(self, order_ref: str, quantity: int) -> None:
+        """The broker cuts an order to `quantity` shares in all, at once; what is filled of it stays the least."""
+        order = self.order(order_ref)
+        if order.status in ACTIVE and quantity < order.intent.quantity:
+            self._desk.cut(order, max(quantity, order.filled), self.clock.now())
+
+    def adopt(self, order: WorkingOrder) -> None:
+        """Take over an order in the middle of its life (books read from disk); it works on from now."""
+        if order.intent.order_ref in self._desk.orders or order.status not in ACTIVE:
+            raise DataError(f"order {order.intent.order_ref} ({order.status}) is known or done and cannot be adopted")
+        self._desk.enlist(order)
+        if order.status is Status.PENDING:
+            self._desk.agenda.add(self._arrival(), "submit", order.intent.order_ref)
+        else:
+            self._desk.prepare(order, self.clock.now())
+            self._desk.work(order, self.clock.now())
 
     def expire(self, reason: str = "end of session") -> None:
-        """Cancel everything that is still alive, now: what the exchange does to day orders at the close."""
-        for order_ref in list(self._active):
-            self._cancel(order_ref, self.clock.now(), reason)
+        """Cancel everything that is still alive, now, GTC orders included."""
+        for order in list(self._desk.active.values()):
+            self._desk.cancel(order, self.clock.now(), reason)
 
     def order(self, order_ref: str) -> WorkingOrder:
         """The order called `order_ref`; :class:`DataError` if there is none."""
-        if order_ref not in self._orders:
+        if order_ref not in self._desk.orders:
             raise DataError(f"no order {order_ref} was ever sent to this gateway")
-        return self._orders[order_ref]
+        return self._desk.orders[order_ref]
+
+    def forget(self, order_ref: str) -> None:
+        """Drop a done order from memory; its reference may be used again."""
+        if order_ref not in self._desk.active:
+            self._desk.orders.pop(order_ref, None)
 
     @property
     def active(self) -> tuple[WorkingOrder, ...]:
         """Orders that are not done, oldest first."""
-        return tuple(self._active.values())
+        return tuple(self._desk.active.values())
 
     @property
     def active_symbols(self) -> tuple[str, ...]:
         """Symbols with an order that is not done, each once."""
-        return tuple(self._by_symbol)
+        return tuple(self._desk.by_symbol)
 
     # ---- market -----------------------------------------------------------------------------------------------
 
     def on_quote(self, symbol: str, bid: float, ask: float, bid_size: float, ask_size: float, time: int) -> None:
         """The quote from `time` on. Orders due before `time` still meet the old one."""
-        self._refuse_future(f"quote of {symbol}", time)
-        self._run(time - 1)
-        quote = Quote(bid, ask, bid_size, ask_size, time)
-        if quote == self._quotes.get(symbol):  # said twice: what was taken from it stays taken
-            return
-        self._quotes[symbol] = quote
-        self._left[symbol] = [quote.displayed(1), quote.displayed(-1)]
-        self._match_resting(symbol, time)
+        self._turn("quote", symbol, time)
+        if self._market.stand(symbol, Quote(bid, ask, bid_size, ask_size, time)) and symbol not in self._desk.halted:
+            self._match_resting(symbol, time)
 
     def on_bar_volume(self, symbol: str, volume: float, sigma_1d: float, time: int, until: int) -> None:
         """From `time` to `until`, `volume` shares trade in `symbol`, whose daily volatility is `sigma_1d`."""
-        self._refuse_future(f"volume window of {symbol}", time)
-        self._run(time - 1)
-        self._windows[symbol] = Window(volume, sigma_1d, until)
+        self._turn("volume window", symbol, time)
+        self._market.open_window(symbol, Window(volume, sigma_1d, until))
 
     def on_range(self, symbol: str, low: float, high: float, time: int) -> None:
-        """Trades between `low` and `high` happened up to `time`: resting limits that were traded through fill."""
-        self._refuse_future(f"trades of {symbol}", time)
-        self._run(time - 1)
-        for order in self._resting(symbol):
+        """Trades between `low` and `high` happened up to `time`: resting limits that were traded through fill.
+
+        Stops inside the range are elected and meet the next quote: the standing one is older than the range.
+        """
+        self._turn("trades", symbol, time)
+        if symbol in self._desk.halted:
+            return
+        for order in self._desk.working(symbol):
             passed = low < order.limit if order.intent.side > 0 else high > order.limit
-            if order.intent.order_type == "LMT" and passed:
-                self._fill_at_limit(order, order.limit, self._window(symbol, time), time)
+            if order.bounded and passed and order.status in RESTING:
+                self._market.at_limit(order, order.limit, time)
+        self._desk.elect(symbol, low, high, time)
+
+    def on_trade(self, symbol: str, price: float, size: float, time: int) -> None:
+        """`size` shares of others traded at `price`: limits traded through fill, those at `price` once the queue
+        ahead of them is eaten, and stops are elected and take the standing quote."""
+        self._turn("trade", symbol, time)
+        self._last[symbol] = price
+        if symbol in self._desk.halted:
+            return
+        taken = 0.0
+        for order in self._desk.working(symbol):
+            if not order.bounded or order.status not in RESTING:
+                continue
+            through = order.intent.side * (order.limit - price)
+            if through > SAME_PRICE:
+                self._market.at_limit(order, order.limit, time)
+            elif through >= -SAME_PRICE:
+                order.ahead, ours = consumed(order.ahead, size, taken)
+                taken += self._market.at_limit(order, order.limit, time, ours)
+        for order in self._desk.elect(symbol, price, price, time):
+            self._desk.work(order, time)
+
+    def on_auction(self, symbol: str, kind: str, price: float, volume: float, time: int) -> None:
+        """The one print of the "open", "close" or "reopen" auction: `volume` shares at `price`; NaN: no print.
+
+        The opening print comes before the first quote of the session. A reopening ends a halt.
+        """
+        check_auction(kind, price, volume)
+        self._turn(f"{kind} auction", symbol, time)
+        if kind == REOPENING:
+            self._desk.halted.discard(symbol)
+        elif symbol in self._desk.halted:
+            price = nan
+        here = list(self._desk.by_symbol.get(symbol, {}).values())
+        woken = [o for o in here if self._desk.wake(o, time)]
+        ours = [o for o in here if takes_part(o, kind)]
+        if price == price:
+            self._last[symbol] = price
+            for order, quantity in cross(ours, price, volume, self.rules.max_auction_share):
+                if order.status in RESTING:
+                    self._market.at_print(order, min(quantity, order.remaining), price, time)
+            woken += self._desk.elect(symbol, price, price, time)
+        if kind == CLOSING:
+            self._desk.end_close(ours, price == price, time)
+            return
+        for order in woken:
+            self._desk.work(order, time)
+        if symbol not in self._desk.halted:
+            self._match_resting(symbol, time)
+
+    def on_halt(self, symbol: str, time: int) -> None:
+        """Trading stops and the quote is gone; orders rest until the reopening auction (or one with no print)."""
+        self._turn("halt", symbol, time)
+        if self._market.quote(symbol).valid:
+            self._last.setdefault(symbol, self._market.quote(symbol).mid)
+        self._desk.halted.add(symbol)
+        self._market.withdraw(symbol)
+
+    def halted(self, symbol: str) -> bool:
+        """Whether `symbol` is halted now."""
+        return symbol in self._desk.halted
+
+    def quote(self, symbol: str) -> Quote:
+        """The standing quote; NaN prices without one."""
+        return self._market.quote(symbol)
+
+    def mark(self, symbol: str) -> float:
+        """USD that a share is worth now: the middle of the quote, or else the last trade; NaN unknown."""
+        quote = self._market.quote(symbol)
+        return quote.mid if quote.valid else self._last.get(symbol, nan)
 
     def run(self) -> None:
         """Let everything happen that is due by now."""
-        self._run(self.clock.now())
+        self._desk.run(self.clock.now())
+
+    @property
+    def next_due(self) -> int | None:
+        """When something will happen without the market moving (an arrival, an expiry), UTC ns; None: never."""
+        return self._desk.agenda.next_time
 
     def drain(self) -> tuple[Event, ...]:
         """The events since the last call, in order."""
@@ -158,123 +257,31 @@ class MatchingEngine:
 
     # ---- inside -----------------------------------------------------------------------------------------------
 
-    def _schedule(self, delay: int, action: str, order_ref: str) -> None:
-        self._sequence += 1
-        heappush(self._due, (self.clock.now() + delay, self._sequence, action, order_ref))
+    def _emit(self, event: Event) -> None:
+        self._events.append(event)
+        if self.watch is not None:
+            self.watch(event)
 
-    def _refuse_future(self, what: str, time: int) -> None:
+    def _arrival(self) -> int:
+        jitter = int(self._random.integers(self.rules.jitter_ns)) if self.rules.jitter_ns else 0
+        return self.clock.now() + self.rules.latency_ns + jitter
+
+    def _turn(self, what: str, symbol: str, time: int) -> None:
+        """Refuse the future, and do what was due before `time`."""
         if time > self.clock.now():
-            raise LookAheadError(f"{what} at {time} ns lies after the clock ({self.clock.now()} ns); advance it first")
-
-    def _run(self, until: int) -> None:
-        while self._due and self._due[0][0] <= until:
-            time, _, action, order_ref = heappop(self._due)
-            if action == "submit":
-                self._arrive(order_ref, time)
-            else:
-                self._cancel(order_ref, time, "requested")
-
-    def _arrive(self, order_ref: str, time: int) -> None:
-        order = self._orders[order_ref]
-        if order.status is not Status.PENDING:  # cancelled on its way
-            return
-        order.become(Status.WORKING)
-        self._events.append(Accepted(order_ref, order.intent.symbol, time))
-        self._take(order, time)
-
-    def _cancel(self, order_ref: str, time: int, reason: str) -> None:
-        order = self._orders[order_ref]
-        if order.status not in ACTIVE:
-            return
-        order.become(Status.CANCELLED)
-        self._retire(order)
-        self._events.append(Cancelled(order_ref, order.intent.symbol, time, order.remaining, reason))
-
-    def _resting(self, symbol: str) -> list[WorkingOrder]:
-        return [order for order in self._by_symbol.get(symbol, {}).values() if order.status in RESTING]
-
-    def _retire(self, order: WorkingOrder) -> None:
-        same = self._by_symbol[order.intent.symbol]
-        del self._active[order.intent.order_ref], same[order.intent.order_ref]
-        if not same:
-            del self._by_symbol[order.intent.symbol]
+            raise LookAheadError(
+                f"{what} of {symbol} at {time} ns lies after the clock ({self.clock.now()} ns); advance it first"
+            )
+        self._desk.run(time - 1)
 
     def _match_resting(self, symbol: str, time: int) -> None:
-        for order in self._resting(symbol):
-            quote = self._quotes[symbol]
-            if order.intent.order_type == "LMT":
-                if quote.valid and order.intent.side * (order.limit - quote.touch(order.intent.side)) >= 0:
-                    self._fill_at_limit(order, quote.mid, self._window(symbol, time), time)
+        for order in self._desk.working(symbol):
+            if order.status not in RESTING:  # ended meanwhile by the watcher
+                continue
+            quote, side = self._market.quote(symbol), order.intent.side
+            if not order.bounded:
+                self._market.take(order, time)
+            elif quote.valid and side * (order.limit - quote.touch(side)) >= 0:
+                self._market.at_limit(order, quote.mid, time)
             else:
-                self._take(order, time)
-
-    def _window(self, symbol: str, time: int) -> Window | None:
-        window = self._windows.get(symbol)
-        return window if window is not None and time <= window.until else None
-
-    def _take(self, order: WorkingOrder, time: int) -> None:
-        """Take liquidity: displayed shares at the touch, then walk, within the limit and the participation."""
-        symbol, side = order.intent.symbol, order.intent.side
-        quote = self._quotes.get(symbol, NO_QUOTE)
-        if not quote.valid or side * (order.limit - quote.touch(side)) < 0:
-            return
-        window = self._window(symbol, time)
-        room = inf if window is None else window.room(self.rules.max_participation)
-        left = self._left[symbol]
-        shown = int(min(order.remaining, left[side < 0], room))
-        if shown > 0:
-            left[side < 0] -= shown
-            self._fill(order, shown, quote.touch(side), quote, window, time)
-        if window is not None and order.remaining:
-            self._walk(order, quote, window, time)
-
-    def _walk(self, order: WorkingOrder, quote: Quote, window: Window, time: int) -> None:
-        if isnan(window.volume) or window.volume <= 0:
-            return
-        sigma = self.rules.unknown_sigma_1d if isnan(window.sigma_1d) else window.sigma_1d
-        side, touch = order.intent.side, quote.touch(order.intent.side)
-        reach = inf
-        if order.intent.order_type == "LMT":
-            reach = self._curve.reach(window, side * (order.limit - touch) / quote.mid, sigma)
-        quantity = floor(min(order.remaining, window.room(self.rules.max_participation), reach))
-        if quantity > 0:
-            price = touch + side * quote.mid * self._curve.average(window, quantity, sigma)
-            self._fill(order, quantity, price, quote, window, time)
-
-    def _fill_at_limit(self, order: WorkingOrder, mid: float, window: Window | None, time: int) -> None:
-        """A resting limit trades at its own price; `mid` is where the market stands as it does."""
-        room = inf if window is None else window.room(self.rules.max_participation)
-        quantity = int(min(order.remaining, room))
-        if quantity > 0:
-            quote = Quote(mid, mid, float("nan"), float("nan"), time)
-            self._fill(order, quantity, order.limit, quote, window, time, adds=True)
-
-    def _fill(
-        self,
-        order: WorkingOrder,
-        quantity: int,
-        price: float,
-        quote: Quote,
-        window: Window | None,
-        time: int,
-        adds: bool = False,
-    ) -> None:
-        order.fill(quantity, price, adds)
-        if window is not None:
-            window.used += quantity
-        i, touch = order.intent, price if adds else quote.touch(order.intent.side)
-        charged = self._charge(order, time)
-        exec_id = f"{i.order_ref}.{order.executions:02d}"
-        fill = Fill(exec_id, i.order_ref, i.symbol, i.side, quantity, price, charged, time, quote.mid)
-        spread, walked = i.side * quantity * (touch - quote.mid), i.side * quantity * (price - touch)
-        self._events.append(Filled(fill, order.remaining, spread, walked))
-        if not order.remaining:
-            self._retire(order)
-
-    def _charge(self, order: WorkingOrder, time: int) -> float:
-        """What the last execution adds to the commission of the whole order, USD."""
-        average, session = order.value / order.filled, time // NS_PER_DAY
-        total = commission(self.rules.plan, order.intent.side, order.filled, average, session, added=order.added)
-        charged = max(0.0, total - order.commission)
-        order.commission += charged
-        return charged
+                order.ahead = refreshed(order.ahead, side, order.limit, quote)

@@ -1,0 +1,199 @@
+"""A simulated IB Gateway to hold in the hand: in a thread of its own, or on the loop of whoever asks.
+
+>>> with SimulatedGateway() as gateway:
+...     gateway.port > 0
+True
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from workbench.core.calendar import exchange_sessions, iso_date, iso_time
+from workbench.core.clock import ManualClock
+from workbench.core.errors import ConfigError, WorkbenchError
+from workbench.core.units import NS_PER_SECOND
+from workbench.gateway.brokerage import Brokerage
+from workbench.gateway.hub import Hub
+from workbench.gateway.keeping import Keeper, KeptBooks, check_market
+from workbench.gateway.market import Market
+from workbench.gateway.replay import ReplayMarket
+from workbench.gateway.scenarios import Scenario, load
+from workbench.gateway.scenarios.injector import Injector
+from workbench.gateway.server import GatewayServer
+from workbench.gateway.tape import SyntheticMarket
+
+DEFAULT_START = "2026-03-02"
+READY_S = 30.0
+
+
+class SimulatedGateway:
+    """An account over a market, at a TCP port.
+
+    ``with SimulatedGateway() as gateway:`` runs it in a thread of its own; ``await gateway.serve()`` on the caller's
+    loop, until ``await gateway.close()``.
+
+    Parameters
+    ----------
+    start : session (ISO date) at whose opening the simulated clock begins; 2026-03-02, or the first that was recorded
+    speed : simulated seconds per second; 0: as fast as it goes
+    port : 0 for any that is free
+    seed : of the simulated market
+    cash : USD of a new account
+    market : instead of the simulated one, for example ``ReplayMarket.of(path)``
+    books : file that the account is kept in over restarts; an account that is there goes on at its own time
+    scenario : faults to inject: a shipped scenario's name, the path of a file, or a scenario
+    host, allow_remote : where it listens; it has no password, so any other machine must be allowed
+    """
+
+    def __init__(
+        self,
+        *,
+        start: str | None = None,
+        speed: float = 1.0,
+        port: int = 0,
+        seed: int = 0,
+        cash: float = 1_000_000.0,
+        market: Market | None = None,
+        books: Path | str | None = None,
+        scenario: Scenario | Path | str | None = None,
+        host: str = "127.0.0.1",
+        allow_remote: bool = False,
+    ) -> None:
+        market = SyntheticMarket(seed) if market is None else market
+        kept = None if books is None else KeptBooks.read(Path(books))
+        begin = None if kept and start is None else _beginning(start, market)
+        self.clock = ManualClock(max(filter(None, (begin, kept and kept.time))))
+        brokerage = kept.brokerage(self.clock) if kept else Brokerage(self.clock, cash)
+        self.hub = Hub(self.clock, brokerage, market)
+        if kept:
+            check_market(kept, self.hub)
+            self.hub.sent.update(kept.orders())
+        self.server = GatewayServer(self.hub, host, port, speed, allow_remote=allow_remote)
+        if scenario is not None:
+            self.hub.injector = Injector(scenario if isinstance(scenario, Scenario) else load(scenario))
+        self._keeper = None if books is None else Keeper(Path(books), self.hub, kept)
+        self._keeping: asyncio.Task[None] | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._failure: WorkbenchError | None = None
+
+    @property
+    def brokerage(self) -> Brokerage:
+        """The account; a scenario may put another in its place, read back from its books."""
+        return self.hub.brokerage
+
+    @property
+    def host(self) -> str:
+        """Where it listens."""
+        return self.server.host
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.server.port
+
+    @property
+    def account(self) -> str:
+        """The account id that clients are told."""
+        return self.brokerage.account
+
+    @property
+    def now(self) -> str:
+        """The simulated time."""
+        return iso_time(self.clock.now())
+
+    async def serve(self) -> None:
+        """Begin to listen on the running loop; ConfigError if the port is not to be had."""
+        if self._keeper is not None:
+            self._keeper.hold()
+        try:
+            await self.server.start()
+            if self.hub.injector is not None:
+                self.hub.injector.attach(self.hub, self.server)
+        except OSError as error:
+            if self._keeper is not None:
+                self._keeper.release()
+            raise ConfigError(
+                f"cannot listen on {self.host} port {self.port} ({error.strerror or error}); choose another port, "
+                f"or 0 for any that is free"
+            ) from None
+        if self._keeper is not None:
+            self._keeping = asyncio.ensure_future(self._keeper.run())
+
+    async def close(self) -> None:
+        """Stop listening, end all sessions, keep the books."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeping
+        await self.server.stop()
+        if self._keeper is not None:
+            try:
+                self._keeper.save(closed=True)
+            finally:
+                self._keeper.release()
+
+    def __enter__(self) -> Self:
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="simulated-gateway", daemon=True)
+        self._thread.start()
+        if not ready.wait(READY_S):
+            raise ConfigError(f"the gateway did not listen within {READY_S:.0f} s")
+        self._raise_failure()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._loop is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(READY_S)
+        if error is None:
+            self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self, ready: threading.Event) -> None:
+        self._loop = asyncio.new_event_loop()
+        try:
+            self._loop.run_until_complete(self.serve())
+            ready.set()
+            self._loop.run_forever()
+            self._loop.run_until_complete(self.close())
+        except WorkbenchError as failure:  # for the thread that holds it to raise
+            self._failure = failure
+        finally:
+            ready.set()
+            self._loop.close()
+
+
+def opening(date: str) -> int:
+    """UTC ns one second after the opening of the session of `date`; ConfigError if it is none."""
+    sessions = exchange_sessions()
+    try:
+        day = int(np.datetime64(date, "D").astype(np.int64))
+    except ValueError:
+        raise ConfigError(f"{date!r} is no date; write one like {DEFAULT_START}") from None
+    i = int(np.searchsorted(sessions.date, day))
+    if i >= len(sessions) or int(sessions.date[i]) != day:
+        raise ConfigError(f"{date} is no session of the exchange; choose a trading day")
+    return int(sessions.open_ns[i]) + NS_PER_SECOND
+
+
+def _beginning(start: str | None, market: Market) -> int:
+    """Where the clock of a new account begins."""
+    if not isinstance(market, ReplayMarket):
+        return opening(start or DEFAULT_START)
+    begin = opening(start or iso_date(market.sessions[0]))
+    market.check_session(int(np.datetime64(start or iso_date(market.sessions[0]), "D").astype(np.int64)))
+    return begin
