@@ -56,7 +56,7 @@ def gateway(
         options["market"] = replay = ReplayMarket.of(path)
         print(f"workbench: replays {replay.note}", file=sys.stderr)
     if asyncio.run(_serve(SimulatedGateway(**options), as_json)) == signal.SIGINT:
-        raise typer.Exit(INTERRUPTED)
+        sys.exit(INTERRUPTED)  # not typer.Exit: what main() says of an interrupted step is not true of a gateway
 
 
 async def _serve(served: SimulatedGateway, as_json: bool) -> signal.Signals:

@@ -36,7 +36,6 @@ from workbench.gateway.wire.orders import WireOrder
 if TYPE_CHECKING:
     from workbench.gateway.scenarios.injector import Injector
 
-PNL_EVERY_NS = NS_PER_SECOND
 ACCOUNT_EVERY_NS = 180 * NS_PER_SECOND
 
 

@@ -66,9 +66,11 @@ class MarketFeed:
         return int(self._sessions.open_ns[self.session_at(ns) + 1])
 
     def join(self, symbol: str) -> None:
-        """Let `symbol` have its quote now, if the market is open and it has none."""
+        """Let `symbol` have its quote now, if the market is open and it has none; before the first second is over there
+        is none to be had."""
         now = self.clock.now()
-        if self.is_open(now) and self._runs(symbol, self.session_at(now)):
+        runs = self.is_open(now) and self._runs(symbol, self.session_at(now))
+        if runs and self.tape(symbol, now).row(now) >= 0:
             self._begin(symbol, self.session_at(now), now - now % NS)
 
     def step(self, ns: int, symbols: Iterable[str]) -> None:
@@ -112,7 +114,7 @@ class MarketFeed:
             return
         self._joined = {key for key in self._joined if key[1] == session} | {(symbol, session)}
         tape = self.market.tape(symbol, int(self._sessions.date[session]))
-        row = max(tape.row(ns), 0)
+        row = tape.row(ns)
         if ns == int(self._sessions.open_ns[session]) + NS:
             volume = AUCTION_SHARE / 2 * float(tape.volume.sum())
             self.brokerage.engine.on_auction(symbol, "open", float(tape.last[0]), volume, ns)

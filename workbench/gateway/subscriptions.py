@@ -71,7 +71,7 @@ class Quotes:
     day: DaySoFar = field(default_factory=DaySoFar)
 
     def frames(self, tape: Tape, ns: int, halted: bool) -> Iterator[bytes]:
-        """Price ticks with their sizes, then sizes, then the rest."""
+        """Price ticks with their sizes, then sizes, then the rest; nothing trades and nothing is quoted in a halt."""
         row = tape.row(ns - DELAY_S * NS if self.delayed else ns)
         if row < 0:
             yield from self._price(CLOSE, tape.previous_close, None)
@@ -82,7 +82,8 @@ class Quotes:
         else:
             yield from self._price(BID, float(tape.bid[row]), float(tape.bid_size[row]))
             yield from self._price(ASK, float(tape.ask[row]), float(tape.ask_size[row]))
-        yield from self._trades(tape, row)
+        if not halted:
+            yield from self._trades(tape, row)
         yield from self._number(DELAYED_HALTED if self.delayed else HALTED, float(halted))
         if 236 in self.generic:
             yield from self._number(SHORTABLE, 3.0 if self.shortable > 1000 else 2.0 if self.shortable else 1.0)
@@ -140,7 +141,7 @@ class FiveSeconds:
     def frames(self, tape: Tape, ns: int, halted: bool) -> Iterator[bytes]:
         """The bar that ended at `ns`, stamped with its start."""
         row = tape.row(ns)
-        if row < BAR_S - 1 or (row + 1) % BAR_S or (row + 1) * NS + tape.open_ns != ns:
+        if halted or row < BAR_S - 1 or (row + 1) % BAR_S or (row + 1) * NS + tape.open_ns != ns:
             return
         part = slice(row + 1 - BAR_S, row + 1)
         start = epoch(ns) - BAR_S
