@@ -136,7 +136,9 @@ class Office:
         return {o.ticket.order_id: o.status for o in self.broker.open_orders()}
 
 
-KIT = SimpleNamespace(Bench=Bench, Day=Day, Office=Office, order=order, START=START, new_york=new_york, hours=SESSIONS)
+KIT = SimpleNamespace(
+    Bench=Bench, Day=Day, Office=Office, order=order, START=START, new_york=new_york, hours=SESSIONS, ticket=Ticket
+)
 
 
 @pytest.fixture

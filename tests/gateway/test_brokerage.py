@@ -359,7 +359,7 @@ def test_warnings_about_hours(kit) -> None:
     assert [v.why_held for v in o.broker.open_orders()] == ["trigger", ""]
     o.trade(98.99)
     assert o.open() == {4: "PreSubmitted"}
-    o.go("15:55")
+    o.go("15:55:01")
     o.said()
     o.cancel(4)
     o.place(5, -1, 10, "MOC")

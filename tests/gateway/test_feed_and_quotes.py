@@ -11,6 +11,7 @@ from workbench.gateway.brokerage import Brokerage
 from workbench.gateway.market_feed import MarketFeed
 from workbench.gateway.subscriptions import LAST, VOLUME, FiveSeconds, Quotes
 from workbench.gateway.tape import NS, SyntheticMarket
+from workbench.gateway.tickets import Ticket
 from workbench.gateway.wire.frames import Frames
 
 DAY = sessions_between("2026-03-02", "2026-03-02")
@@ -70,3 +71,29 @@ def test_delayed_quotes_are_those_of_a_quarter_of_an_hour_ago(market):
     assert bid == tape.bid[99]
     high = next(float(f[4]) for f in frames if f[0] == "1" and f[3] == "72")
     assert high == np.max(tape.last[:100])
+
+
+def test_a_symbol_that_nobody_watched_for_hours_trades_at_the_price_of_now(market):
+    clock = ManualClock(OPEN + 100 * NS)
+    brokerage = Brokerage(clock)
+    feed = MarketFeed(clock, brokerage, market)
+    feed.join("KO")
+    for second in range(101, 2000):
+        feed.step(OPEN + second * NS, [])
+    assert not brokerage.engine.quote("KO").valid  # it would be half an hour old
+    feed.join("KO")
+    brokerage.place(1, Ticket(1, "KO", 1, 1, "MKT"))
+    brokerage.advance()
+    assert brokerage.executions()[0].price == market.tape("KO", int(DAY.date[0])).ask[1998]
+
+
+def test_after_the_close_no_old_quote_fills_anybody(market):
+    clock = ManualClock(int(DAY.close_ns[0]) - NS)
+    brokerage = Brokerage(clock)
+    feed = MarketFeed(clock, brokerage, market)
+    feed.join("KO")
+    for second in (0, 1, 2):
+        feed.step(int(DAY.close_ns[0]) + second * NS, [])
+    brokerage.place(1, Ticket(1, "KO", 1, 100, "LMT", 1_999.0, outside_rth=True))
+    brokerage.advance()
+    assert [view.filled for view in brokerage.open_orders()] == [0]

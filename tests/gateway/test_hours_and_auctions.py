@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from workbench.core.calendar import sessions_between
@@ -171,6 +173,7 @@ def test_a_close_without_print_cancels(kit) -> None:
 
 def test_cut_offs_of_on_close_orders(kit) -> None:
     d = kit.Day("15:49:59")
+    d.send = partial(d.send, symbol="BBB")  # listed on the NYSE
     d.send("in time", 1, 60, "MOC")
     d.send("regret", 1, 60, "MOC")
     d.send("day", 1, 60, "LMT", limit_price=9.0)
@@ -189,6 +192,18 @@ def test_cut_offs_of_on_close_orders(kit) -> None:
     assert (found[Refused].order_ref, found[Refused].request) == ("in time", "cancel")
     assert found[Cancelled].order_ref == "day"
     assert [o.intent.order_ref for o in d.engine.active] == ["in time", "on the dot"]
+
+
+def test_nasdaq_takes_on_close_orders_five_minutes_longer_and_gives_none_back(kit) -> None:
+    d = kit.Day("15:55")
+    d.send("in time", 1, 60, "MOC", symbol="AAA")  # listed on Nasdaq
+    d.engine.cancel("in time")
+    d.go("15:55:01")
+    d.send("late", 1, 60, "LOC", symbol="AAA", limit_price=10.0)
+    found = {type(e): e for e in d.events()}
+    assert found.keys() == {Accepted, Refused, Rejected}
+    assert "cannot be withdrawn after 2025-06-02T19:50:00Z" in found[Refused].reason
+    assert "after the cut-off at 2025-06-02T19:55:00Z" in found[Rejected].reason
 
 
 def test_a_halt_fills_nothing_and_ends_with_a_reopening_print(kit) -> None:

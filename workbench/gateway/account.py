@@ -108,10 +108,9 @@ class Account:
         return after_trade(held, prices, self.books.cash / MICRO, (symbol, side * quantity), price, fee)
 
     def unborrowable(self, symbol: str, quantity: int) -> bool:
-        """Whether selling `quantity` more, with all that is for sale already, is shorter than can be borrowed."""
-        selling = sum(o.remaining for o in self.engine.active if o.intent.symbol == symbol and o.intent.side < 0)
+        """Whether selling `quantity` shares in all is shorter than can be borrowed."""
         held = self.books.quantity(symbol)
-        short = selling + quantity - held
+        short = quantity - held
         return short > max(0, -held) and not self.borrow.enough(symbol, short)
 
     def begin_day(self) -> bool:

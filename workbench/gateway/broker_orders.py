@@ -112,7 +112,7 @@ class BrokerOrder:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> BrokerOrder:
-        raw = {name: nan if value is None else value for name, value in data["ticket"].items()}
+        raw: dict[str, Any] = {name: nan if value is None else value for name, value in data["ticket"].items()}
         raw["algo_params"] = tuple((tag, value) for tag, value in raw["algo_params"])
         stage, status = Stage(data["stage"]), State(data["status"])
         return cls(**{**data, "ticket": Ticket(**raw), "stage": stage, "status": status})
@@ -131,15 +131,23 @@ class OrderRegister:
     by_perm_id: dict[int, BrokerOrder] = field(default_factory=dict)
     by_client: dict[tuple[int, int], BrokerOrder] = field(default_factory=dict)  # (client_id, order_id) -> order
     last_id: dict[int, int] = field(default_factory=dict)  # client_id -> the highest order id it ever used
+    bound: int = 0
+    """Orders entered by hand that were given a number."""
     _open: dict[int, BrokerOrder] = field(default_factory=dict)  # permId -> order that was open when last looked
 
     def add(self, order: BrokerOrder) -> None:
         """Know `order`; a number of 0 (entered by hand) is nobody's."""
         number = order.ticket.order_id
         self.by_perm_id[order.perm_id] = self._open[order.perm_id] = order
-        if number > 0:
+        if number:
             self.by_client[order.client_id, number] = order
+        if number > 0:
             self.last_id[order.client_id] = max(number, self.last_id.get(order.client_id, 0))
+
+    def next_bound(self) -> int:
+        """A number below 0, never used before, for an order that was entered by hand."""
+        self.bound += 1
+        return -self.bound
 
     def find(self, client_id: int, order_id: int) -> BrokerOrder | None:
         """The order with that number of that client."""
@@ -160,6 +168,16 @@ class OrderRegister:
             for other in list(self._open.values()):
                 if other.open and other is not order and other.group == order.group:
                     yield other
+
+    def for_sale(self, symbol: str, also: BrokerOrder) -> int:
+        """Shares of `symbol` that orders at the exchange and `also` sell; partners of a group sell them once."""
+        shares: dict[object, int] = {}  # group, or permId -> shares
+        for order in self._open.values():
+            sells = order.ticket.symbol == symbol and order.ticket.side < 0
+            if sells and (order.stage is Stage.SENT or order is also):
+                key = order.group if order.ticket.oca_group else order.perm_id
+                shares[key] = max(order.remaining, shares.get(key, 0))
+        return sum(shares.values())
 
     def trim(self) -> list[BrokerOrder]:
         """Forget done orders at the end of a day; returns them."""

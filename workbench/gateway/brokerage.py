@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import nan
+from math import inf, nan
 
 from workbench.core.clock import Clock
 from workbench.core.errors import DataError
@@ -66,12 +66,15 @@ class Brokerage:
     ) -> None:
         if not account.startswith("DUSIM"):
             raise DataError(f"account {account!r} of a simulated broker must begin with 'DUSIM'")
+        if not 0 <= cash < inf:
+            raise DataError(f"cash = {cash} USD of a new account must be finite and at least 0")
         rules = rules or MatchingRules()
         self.clock, self.account, self.hours = clock, account, hours or TradingHours()
         self.engine = MatchingEngine(clock, replace(rules, price_step=rules.price_step or PRICE_STEP), self.hours)
         self.ids, self.register = Identifiers(rules.seed), OrderRegister()
         self.ledger = Account(self.engine, cash, borrow or BorrowBook())
         self.today: list[Execution] = []
+        self.binds = False
         self._events: list[BrokerEvent] = []
         self._flow = OrderFlow(
             self.engine,
@@ -103,12 +106,24 @@ class Brokerage:
             return
         if ticket.oca_group and not ticket.oca_type:
             ticket = replace(ticket, oca_type=3)  # what TWS makes of a group without a type
+        if self.binds and client_id == ticket.order_id == 0:
+            ticket = replace(ticket, order_id=self.register.next_bound())
         order = BrokerOrder(client_id, self.ids.next_perm_id(), ticket, self.clock.now())
         if parent is not None:
             order.parent_perm_id = parent.perm_id
             if not ticket.oca_group:  # siblings of a bracket reduce one another, as TWS groups them itself
                 order.ticket = replace(ticket, oca_group=str(parent.perm_id), oca_type=3)
         self._flow.enter(order)
+
+    def bind(self, automatically: bool) -> None:
+        """Give orders entered by hand, the open ones and if so wanted all to come, a number below 0, by which client 0
+        can change and cancel them (TWS API, reqAutoOpenOrders)."""
+        self.binds = automatically
+        for order in self.register.open():
+            if automatically and order.client_id == order.ticket.order_id == 0:
+                order.ticket = replace(order.ticket, order_id=self.register.next_bound())
+                self.register.add(order)
+                self._events.append(OrderOpened(order.view()))
 
     def modify(self, client_id: int, ticket: Ticket) -> None:
         """Modify an open order: the same as placing its number again; code 135 if there is none."""
@@ -231,7 +246,8 @@ class Brokerage:
         ):
             fault = (105, MISMATCH_TEXT)
         if not fault and ticket.quantity > old.quantity:
-            more = self._refusal_of(int(ticket.quantity - old.quantity), ticket)
+            extra = int(ticket.quantity - old.quantity)
+            more = self._unborrowable(order, extra) or self._refusal_of(extra, ticket)
             fault = (201, f"Order rejected - reason:{more}") if more else None
         if fault:
             self._say(order.client_id, ticket, fault)
@@ -245,9 +261,11 @@ class Brokerage:
     def _unaffordable(self, order: BrokerOrder) -> str:
         return self._refusal_of(order.remaining, order.ticket)
 
-    def _unborrowable(self, order: BrokerOrder) -> str:
-        refused = order.ticket.side < 0 and self.ledger.unborrowable(order.ticket.symbol, order.remaining)
-        return NOT_SHORTABLE_TEXT if refused else ""
+    def _unborrowable(self, order: BrokerOrder, extra: int = 0) -> str:
+        symbol = order.ticket.symbol
+        if order.ticket.side > 0 or not self.ledger.unborrowable(symbol, self.register.for_sale(symbol, order) + extra):
+            return ""
+        return NOT_SHORTABLE_TEXT
 
     def _book(self, order: BrokerOrder, event: Filled) -> None:
         """An execution: into the books, and said in the order in which TWS was seen to say it."""

@@ -7,7 +7,7 @@ next slice. The market (quotes, windows, halts) is not part of the books: whoeve
 from __future__ import annotations
 
 from dataclasses import asdict, fields
-from math import nan
+from math import isfinite, nan
 from typing import Any
 
 from workbench.core.clock import Clock
@@ -22,8 +22,8 @@ from workbench.gateway.orders import ExchangeOrder, Status, WorkingOrder
 from workbench.gateway.rules import MatchingRules
 from workbench.gateway.tickets import Execution
 
-FORMAT = 1
-LIFE = ("filled", "value", "commission", "added", "executions", "elected")
+FORMAT = 2
+LIFE = ("filled", "value", "commission", "added", "executions", "elected", "starts")
 """What an order at the exchange has lived through and keeps."""
 
 
@@ -42,6 +42,7 @@ def to_dict(brokerage: Brokerage) -> dict[str, Any]:
         "day_equity": ledger.day_equity,
         "marks": dict(ledger.marks),
         "last_ids": [list(pair) for pair in brokerage.register.last_id.items()],
+        "bound": brokerage.register.bound,
         "orders": [order.to_dict() for order in brokerage.register.by_perm_id.values()],
         "at_exchange": [_working_to_dict(order) for order in brokerage.engine.active],
         "executions": [_none_for_nan(asdict(e)) for e in brokerage.today],
@@ -60,6 +61,7 @@ def from_dict(data: dict[str, Any], clock: Clock, hours: TradingHours | None = N
     ledger.day, ledger.day_equity = data["day"], data["day_equity"]
     ledger.marks = dict(data["marks"])
     brokerage.today = [Execution(**_nan_for_none(e)) for e in data["executions"]]
+    brokerage.register.bound = data["bound"]
     for raw in data["orders"]:
         brokerage.register.add(BrokerOrder.from_dict(raw))
     brokerage.register.last_id.update({client: number for client, number in data["last_ids"]})
@@ -77,12 +79,14 @@ def _cancel_again(register: OrderRegister, brokerage: Brokerage) -> None:
 
 def _working_to_dict(order: WorkingOrder) -> dict[str, Any]:
     terms = _none_for_nan({f.name: getattr(order.intent, f.name) for f in fields(order.intent)})
-    return {"terms": terms, "status": str(order.status), **{name: getattr(order, name) for name in LIFE}}
+    return {"terms": terms, "status": str(order.status), "ahead": order.ahead if isfinite(order.ahead) else None,
+            **{name: getattr(order, name) for name in LIFE}}  # fmt: skip
 
 
 def _working_from_dict(data: dict[str, Any]) -> WorkingOrder:
     terms = ExchangeOrder(**_nan_for_none(data["terms"]))
-    return WorkingOrder(terms, Status(data["status"]), **{name: data[name] for name in LIFE})
+    ahead = nan if data["ahead"] is None else data["ahead"]
+    return WorkingOrder(terms, Status(data["status"]), ahead=ahead, **{name: data[name] for name in LIFE})
 
 
 def _none_for_nan(values: dict[str, Any]) -> dict[str, Any]:

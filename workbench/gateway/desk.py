@@ -17,6 +17,7 @@ from workbench.gateway.events import Accepted, Activated, Cancelled, Event, Fill
 from workbench.gateway.filling import Liquidity
 from workbench.gateway.hours import TradingHours
 from workbench.gateway.liquidity import NO_QUOTE
+from workbench.gateway.listings import listing
 from workbench.gateway.orders import ACTIVE, RESTING, ExchangeOrder, Slice, Status, WorkingOrder
 from workbench.gateway.queueing import joined
 from workbench.gateway.rules import MatchingRules
@@ -91,6 +92,13 @@ class Desk:
         self.emit(Accepted(ref, symbol, time))
         self.work(order, time)
 
+    def take_up(self, order: WorkingOrder, time: int) -> None:
+        """Work on with an order read from disk; its hours may have begun meanwhile."""
+        self.prepare(order, time)
+        if order.live:
+            self.emit(Activated(order.intent.order_ref, order.intent.symbol, time))
+        self.work(order, time)
+
     def prepare(self, order: WorkingOrder, time: int) -> None:
         """Work out whether the order may trade, and put down when that changes and when it ends."""
         i = order.intent
@@ -113,6 +121,15 @@ class Desk:
         else:
             self._put(end, "rest", order)
 
+    def over(self, terms: ExchangeOrder, since: int, time: int) -> bool:
+        """Whether the date of `terms`, or the day that they were for when they came at `since`, is over at `time`."""
+        if terms.tif == "GTD":
+            return time >= terms.good_till
+        if self.hours is None or terms.tif != "DAY":
+            return False
+        wait = self.rules.auction_wait_ns if terms.kind.at_close else 0
+        return time >= self.hours.window(since, terms.extended)[1] + wait
+
     def work(self, order: WorkingOrder, time: int) -> None:
         """Let a live order meet the market; what an IOC order does not get at once is cancelled."""
         if order.live and order.status in RESTING:
@@ -125,8 +142,9 @@ class Desk:
             self.cancel(order, time, "immediate or cancel")
 
     def _join(self, order: WorkingOrder) -> None:
-        if order.bounded and order.remaining:
-            order.ahead = joined(order.intent.side, order.limit, self.market.quote(order.intent.symbol))
+        quote = self.market.quote(order.intent.symbol)
+        if order.bounded and order.remaining and quote.valid:
+            order.ahead = joined(order.intent.side, order.limit, quote)
 
     def _change(self, order: WorkingOrder, terms: ExchangeOrder, time: int) -> None:
         reason = self._cannot_change(order, terms, time)
@@ -178,8 +196,10 @@ class Desk:
         if self.hours is None or not terms.kind.at_close:
             return ""
         start, end = self.hours.window(time)
-        if start <= time and end - time < self.rules.close_cutoff_ns:
-            cutoff = iso_time(end - self.rules.close_cutoff_ns)
+        nasdaq = listing(terms.symbol) == "NASDAQ"
+        margin = self.rules.nasdaq_cutoff_ns if nasdaq else self.rules.close_cutoff_ns
+        if start <= time and end - time < margin:
+            cutoff = iso_time(end - margin)
             return f"{terms.order_type} order {terms.order_ref} came after the cut-off at {cutoff}"
         return ""
 

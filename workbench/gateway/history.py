@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -13,18 +13,23 @@ from workbench.core.arrays import FloatArray
 from workbench.gateway.hours import TradingHours
 from workbench.gateway.instruments import ZONE
 from workbench.gateway.market import Market
-from workbench.gateway.tape import NS, Tape, bars_of
+from workbench.gateway.tape import NS, Candles, Tape, bars_of
 from workbench.gateway.translation import moment
 from workbench.gateway.wire.messages import ReqHistoricalData
 from workbench.gateway.wire.replies import Bar, TradingSession
 from workbench.gateway.wire.times import date, date_time, epoch
 
-_UNITS = {"secs": 1, "sec": 1, "mins": 60, "min": 60, "hours": 3600, "hour": 3600}
-BAR_SIZES = ("1 secs", "5 secs", "10 secs", "15 secs", "30 secs", "1 min", "2 mins", "3 mins", "5 mins", "10 mins",
-             "15 mins", "20 mins", "30 mins", "1 hour", "2 hours", "3 hours", "4 hours", "8 hours", "1 day", "1 week",
-             "1 month")  # fmt: skip
-SHOWN = ("TRADES", "MIDPOINT", "BID", "ASK", "ADJUSTED_LAST")
-DAY_SPANS = {"D": 1, "W": 5, "M": 21, "Y": 252}
+BAR_SECONDS = {
+    **{f"{n} secs": n for n in (1, 5, 10, 15, 30)},
+    "1 min": 60,
+    **{f"{n} mins": 60 * n for n in (2, 3, 5, 10, 15, 20, 30)},
+    "1 hour": 3600,
+    **{f"{n} hours": 3600 * n for n in (2, 3, 4, 8)},
+}
+DAILY = ("1 day", "1 week", "1 month")
+SHOWN = ("TRADES", "MIDPOINT", "BID", "ASK", "BID_ASK", "ADJUSTED_LAST")
+DAY_SPANS = {"D": 1, "W": 5}
+MONTHS = {"M": 1, "Y": 12}
 MAX_BARS = 60_000
 _DURATION = re.compile(r"(\d+) ([SDWMY])")
 
@@ -49,7 +54,7 @@ class Past:
         _check(ask)
         end = min(moment(ask.end) if ask.end else now, now)
         first, last = self._span(ask.duration, end)
-        daily = ask.bar_size in ("1 day", "1 week", "1 month")
+        daily = ask.bar_size in DAILY
         out: list[Bar] = []
         for i in range(first, last + 1):
             session = int(self.hours.sessions.date[i])
@@ -60,7 +65,7 @@ class Past:
             if complete > 0:
                 out += self._of(tape, complete, ask, daily)
         if ask.duration.strip().endswith("S") and not daily:
-            out = out[-max(1, int(ask.duration.split()[0]) // _seconds(ask.bar_size)) :]
+            out = out[-max(1, int(ask.duration.split()[0]) // BAR_SECONDS[ask.bar_size]) :]
         if len(out) > MAX_BARS:
             raise HistoryRefused(162, f"Historical Market Data Service error message:{len(out)} bars are too many")
         if ask.bar_size in ("1 week", "1 month"):
@@ -70,9 +75,12 @@ class Past:
 
     def _of(self, tape: Tape, complete: int, ask: ReqHistoricalData, daily: bool, last: int = 0) -> list[Bar]:
         """The bars of the first `complete` seconds; only the `last` ones unless that is 0."""
-        seconds = len(tape) if daily else _seconds(ask.bar_size)
+        seconds = len(tape) if daily else BAR_SECONDS[ask.bar_size]
         ago = 0 if daily else self._ago(tape.open_ns, seconds)
-        told = bars_of(_shown(tape, ask.what_to_show), seconds, complete, ago)
+        if ask.what_to_show == "BID_ASK":
+            told = _quoted(tape, seconds, complete, ago)
+        else:
+            told = bars_of(_shown(tape, ask.what_to_show), seconds, complete, ago)
         traded = ask.what_to_show in ("TRADES", "ADJUSTED_LAST")
         starts = np.append(tape.open_ns, told.end_ns[:-1])
         n = len(told.end_ns)
@@ -129,14 +137,32 @@ class Past:
             )
         last = int(np.searchsorted(self.hours.sessions.open_ns, end, side="left")) - 1
         count, unit = int(found[1]), found[2]
+        dates = self.hours.sessions.date
+        oldest = int(np.searchsorted(dates, 14_610))
+        if unit in MONTHS:
+            begin = _months_before(int(dates[last]), count * MONTHS[unit])
+            return max(int(np.searchsorted(dates, begin, side="right")), oldest), last
         span = -(-count // 23_400) + 1 if unit == "S" else count * DAY_SPANS[unit]
-        oldest = int(np.searchsorted(self.hours.sessions.date, 14_610))
         return max(last - span + 1, oldest), last
 
 
+def _months_before(day: int, months: int) -> int:
+    """The same day of the month `months` earlier, or that month's last; days since 1970.
+
+    >>> [str(np.datetime64(_months_before(int(np.datetime64(d, "D").astype(int)), 1), "D"))
+    ...  for d in ("2026-03-31", "2026-01-15")]
+    ['2026-02-28', '2025-12-15']
+    """
+    date = np.datetime64(day, "D")
+    month = date.astype("datetime64[M]") - months
+    within = int((date - date.astype("datetime64[M]")).astype(int))
+    length = int(((month + 1).astype("datetime64[D]") - month.astype("datetime64[D]")).astype(int))
+    return int(month.astype("datetime64[D]").astype(int)) + min(within, length - 1)
+
+
 def _check(ask: ReqHistoricalData) -> None:
-    if ask.bar_size not in BAR_SIZES:
-        known = ", ".join(BAR_SIZES)
+    if ask.bar_size not in BAR_SECONDS and ask.bar_size not in DAILY:
+        known = ", ".join((*BAR_SECONDS, *DAILY))
         raise HistoryRefused(
             321, f"Error validating request.-'bW' : cause - bar size {ask.bar_size!r} is none of {known}"
         )
@@ -156,9 +182,16 @@ def _shown(tape: Tape, what: str) -> Tape:
     return Tape(**{**kept, "last": prices[what]})
 
 
-def _seconds(bar_size: str) -> int:
-    count, unit = bar_size.split()
-    return int(count) * _UNITS[unit]
+def _quoted(tape: Tape, seconds: int, complete: int, ago: int) -> Candles:
+    """BID_ASK bars: the mean bid (open), the highest ask, the lowest bid, the mean ask (close), each over the seconds
+    of the bar (IBKR, "Historical Bar Data")."""
+    bid, ask = (bars_of(_shown(tape, side), seconds, complete, ago) for side in ("BID", "ASK"))
+    ends = (bid.end_ns - tape.open_ns) // NS
+    means = [
+        np.diff(np.r_[0.0, np.cumsum(side[:complete])][np.r_[0, ends]]) / np.diff(np.r_[0, ends])
+        for side in (tape.bid, tape.ask)
+    ]
+    return replace(bid, open=np.round(means[0], 4), high=ask.high, close=np.round(means[1], 4))
 
 
 def _name(start_ns: int, daily: bool, format_date: int) -> str:

@@ -7,15 +7,17 @@ concerns it: its own orders, the positions and values of the account, the market
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.core.clock import ManualClock
 from workbench.core.units import NS_PER_SECOND
+from workbench.gateway import refusals
 from workbench.gateway.brokerage import Brokerage
 from workbench.gateway.history import Past
 from workbench.gateway.instruments import Instruments
+from workbench.gateway.limits import HistoricalPacing
 from workbench.gateway.market import Market
 from workbench.gateway.market_feed import MarketFeed
 from workbench.gateway.subscriptions import Subscription
@@ -27,16 +29,20 @@ from workbench.gateway.tickets import (
     OrderOpened,
     OrderStatusChanged,
     OrderView,
+    Ticket,
 )
 from workbench.gateway.translation import commission_frame, execution_frame, order_state, status_frame, wire_order
 from workbench.gateway.wire import replies
-from workbench.gateway.wire.messages import ReqHistoricalData
+from workbench.gateway.wire.contracts import WireContract
+from workbench.gateway.wire.messages import ReqAccountUpdatesMulti, ReqHistoricalData
 from workbench.gateway.wire.orders import WireOrder
 
 if TYPE_CHECKING:
     from workbench.gateway.scenarios.injector import Injector
 
 ACCOUNT_EVERY_NS = 180 * NS_PER_SECOND
+LEDGER = ("CashBalance", "NetLiquidation")
+"""What a reqAccountUpdatesMulti for `ledgerAndNLV` is about."""
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +58,7 @@ class Client:
     market: dict[int, Subscription] = field(default_factory=dict)  # request id -> what it is kept informed of
     growing: dict[int, tuple[str, ReqHistoricalData]] = field(default_factory=dict)  # request id -> symbol, request
     summaries: dict[int, tuple[str, ...]] = field(default_factory=dict)  # request id -> tags
-    multis: set[int] = field(default_factory=set)  # request ids of reqAccountUpdatesMulti
+    multis: dict[int, ReqAccountUpdatesMulti] = field(default_factory=dict)  # request id -> request
     pnl: set[int] = field(default_factory=set)  # request ids of reqPnL
     pnl_single: dict[int, str] = field(default_factory=dict)  # request id -> symbol
     drop: Callable[[bool], None] = lambda reset: None
@@ -63,6 +69,10 @@ class Client:
         return chain((s.symbol for s in self.market.values()), (symbol for symbol, _ in self.growing.values()))
 
 
+Handlers = dict[type[Any], Callable[[Client, Any], object]]
+"""Class of a request -> what answers it."""
+
+
 class Hub:
     """The account `brokerage`, the `market`, and the clients that are connected."""
 
@@ -71,13 +81,14 @@ class Hub:
         self.feed = MarketFeed(clock, brokerage, market)
         self.past = Past(market, brokerage.hours)
         self.instruments = Instruments(self.feed.knows)
+        self.pacing = HistoricalPacing()
         self.clients: dict[int, Client] = {}  # client id -> client
         self.sent: dict[tuple[int, int], WireOrder] = {}  # (client id, order id) -> the order as its client sent it
         self.changes = 0
         """What happened at the broker so far, counted: books that were kept since are up to date."""
         self.injector: Injector | None = None
         """Plays a scenario of faults."""
-        self._account_told = clock.now()
+        self._account_told, self._day = clock.now(), brokerage.ledger.day
 
     def take(self, brokerage: Brokerage) -> None:
         """Go on with another `brokerage` (the same books, read back): it hears of the market anew."""
@@ -101,6 +112,9 @@ class Hub:
         if self.injector is not None:
             self.injector.on_time()
         self.brokerage.advance()
+        if self.brokerage.ledger.day != self._day:
+            self._day = self.brokerage.ledger.day
+            self.sent = {key: order for key, order in self.sent.items() if self.brokerage.register.find(*key)}
         events = self.brokerage.drain()
         self.changes += len(events)
         for event in events:
@@ -115,6 +129,32 @@ class Hub:
         held = (s for s, h in self.brokerage.books.holdings.items() if h.quantity)
         seen = (s for client in self.clients.values() for s in client.symbols)
         return list(dict.fromkeys(chain(self.brokerage.engine.active_symbols, held, seen)))
+
+    # ---- what clients ask -------------------------------------------------------------------------------------
+
+    def find(self, client: Client, request_id: int, asked: WireContract) -> WireContract | None:
+        """The instrument that a request names; None if there is no such one, and the client is told."""
+        found = self.instruments.find(asked)
+        if found is None:
+            client.send(refusals.no_security(request_id))
+        return found
+
+    def lines(self, kind: type = object) -> int:
+        """Market data subscriptions of all clients; those of one `kind`."""
+        return sum(isinstance(s, kind) for client in self.clients.values() for s in client.market.values())
+
+    def place(self, client_id: int, ticket: Ticket, order: WireOrder) -> None:
+        """Place or modify an order, and keep it as its client sent it unless it is refused."""
+        key, register = (client_id, ticket.order_id), self.brokerage.register
+        if register.find(*key) is None:
+            self.sent[key] = order
+        self.brokerage.place(client_id, ticket)
+        self.settle()
+        known = register.find(*key)
+        if known is None:
+            self.sent.pop(key, None)
+        elif repr(known.ticket.terms("")) == repr(ticket.terms("")):
+            self.sent[key] = order
 
     # ---- what clients are told --------------------------------------------------------------------------------
 
@@ -191,6 +231,9 @@ class Hub:
             if client.account_updates:
                 for frame in self.account_frames():
                     client.send(frame)
+            for request in client.multis.values():
+                for frame in self.multi_frames(request):
+                    client.send(frame)
             for request_id, tags in client.summaries.items():
                 for frame in self.summary_frames(request_id, tags):
                     client.send(frame)
@@ -202,8 +245,7 @@ class Hub:
         for p in self.brokerage.positions():
             if (only is None and p.quantity) or (only is not None and p.symbol in only):
                 contract = self.instruments.stock(p.symbol)
-                listed = contract.primary_exchange
-                told = type(contract)(**{**_slots(contract), "exchange": listed})
+                told = replace(contract, exchange=contract.primary_exchange)
                 yield replies.position(self.brokerage.account, told, float(p.quantity), p.average_cost)
 
     def account_frames(self) -> Iterator[bytes]:
@@ -220,21 +262,25 @@ class Hub:
             )  # fmt: skip
         yield replies.account_download_end(account)
 
+    def multi_frames(self, request: ReqAccountUpdatesMulti) -> Iterator[bytes]:
+        """Account values for a model, or only those of the ledger."""
+        for key, value, currency in self.values():
+            if not request.ledger_and_nlv or key in LEDGER:
+                yield replies.account_update_multi(
+                    request.request_id, self.brokerage.account, request.model, key, value, currency
+                )
+
     def values(self) -> Iterator[tuple[str, str, str]]:
         """(key, value, currency) of the account."""
         yield "AccountCode", self.brokerage.account, ""
         yield "AccountType", "INDIVIDUAL", ""
         yield "AccountReady", "true", ""
-        for key, value in self.brokerage.account_values().items():
+        values = self.brokerage.account_values()
+        for key, value in {**values, "CashBalance": values["TotalCashValue"]}.items():
             yield key, f"{value:.2f}", "USD"
-        yield "CashBalance", f"{self.brokerage.account_values()['TotalCashValue']:.2f}", "USD"
 
     def summary_frames(self, request_id: int, tags: tuple[str, ...]) -> Iterator[bytes]:
         """The wanted tags of the account."""
         for key, value, currency in self.values():
             if key in tags or "All" in tags:
                 yield replies.account_summary(request_id, self.brokerage.account, key, value, currency)
-
-
-def _slots(contract: object) -> dict[str, object]:
-    return {name: getattr(contract, name) for name in type(contract).__slots__}

@@ -9,21 +9,21 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from workbench.core.digest import digest
 from workbench.core.units import NS_PER_SECOND
 from workbench.gateway.hours import TradingHours
+from workbench.gateway.listings import listing, symbol_code
 from workbench.gateway.wire.contracts import ContractDetails, WireContract
 from workbench.gateway.wire.times import date
 
 ZONE = "America/New_York"
 VENUES = ("NASDAQ", "NYSE", "ARCA", "BATS", "IEX")
-LISTINGS = ("NASDAQ", "NYSE")
 MARKET_RULE = 26
 """IBKR's rule for US stocks: 0.0001 below 1 USD, 0.01 from there on."""
 
 INCREMENTS = ((0.0, 0.0001), (1.0, 0.01))
 ORDER_TYPES = "ACTIVETIM,AD,ADJUST,ALGO,DAY,GTC,GTD,IOC,LMT,LOC,MKT,MOC,STP,STPLMT,WHATIF"
 HOURS_DAYS = 6
+KEPT_IDS = 100_000
 _SYMBOL = re.compile(r"[A-Z][A-Z0-9]{0,7}([ .][A-Z]{1,3})?")
 
 
@@ -32,7 +32,7 @@ class Instruments:
 
     def __init__(self, knows: Callable[[str], bool] = lambda symbol: True) -> None:
         self._knows = knows
-        self._by_id: dict[int, str] = {}  # contract id -> symbol, of those that were asked for
+        self._by_id: dict[int, str] = {}  # contract id -> symbol, of the last KEPT_IDS that were asked for
 
     def find(self, asked: WireContract) -> WireContract | None:
         """The whole contract of what a client names by symbol or id; None if there is no such stock."""
@@ -50,12 +50,14 @@ class Instruments:
 
     def stock(self, symbol: str) -> WireContract:
         """The contract of a symbol, routed SMART."""
-        code = int(digest("instrument", symbol)[:12], 16)
+        code, listed = symbol_code(symbol), listing(symbol)
         con_id = 1_000_000 + code % 900_000_000
         self._by_id[con_id] = symbol
+        if len(self._by_id) > KEPT_IDS:
+            del self._by_id[next(iter(self._by_id))]
         return WireContract(
             con_id=con_id, symbol=symbol, sec_type="STK", exchange="SMART", currency="USD", local_symbol=symbol,
-            primary_exchange=LISTINGS[code % 2], trading_class="NMS" if code % 2 == 0 else symbol,
+            primary_exchange=listed, trading_class="NMS" if listed == "NASDAQ" else symbol,
         )  # fmt: skip
 
     def details(self, contract: WireContract, now_ns: int, hours: TradingHours) -> ContractDetails:

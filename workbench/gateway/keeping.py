@@ -23,7 +23,8 @@ from workbench.data.rows import replace_file
 from workbench.gateway.brokerage import Brokerage
 from workbench.gateway.brokerage_state import from_dict, to_dict
 from workbench.gateway.hub import Hub
-from workbench.gateway.wire.orders import Tag, WireOrder
+from workbench.gateway.wire.contracts import Tag
+from workbench.gateway.wire.orders import WireOrder
 
 FORMAT = "workbench-gateway-books 1"
 SAVE_EVERY_S = 1.0
@@ -52,6 +53,8 @@ class KeptBooks:
         """The books in `path`; None if there is no such file yet; DataError if it cannot be trusted."""
         if not path.parent.is_dir():
             raise DataError(f"books {path} cannot be kept: {path.parent} is no folder; make it first")
+        if path.is_dir():
+            raise DataError(f"books {path} are a folder; name a file in it, such as {path / 'books.json'}")
         if not path.exists():
             return None
         try:

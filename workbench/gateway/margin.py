@@ -34,9 +34,10 @@ class WhatIf:
 
     @property
     def change(self) -> Requirement:
-        """After less before."""
+        """After less before, to a millionth."""
         a, b = self.after, self.before
-        return Requirement(a.initial - b.initial, a.maintenance - b.maintenance, a.equity - b.equity)
+        changes = a.initial - b.initial, a.maintenance - b.maintenance, a.equity - b.equity
+        return Requirement(*(round(change, 6) for change in changes))
 
     @property
     def affordable(self) -> bool:

@@ -24,14 +24,16 @@ class MarketFeed:
     def __init__(self, clock: ManualClock, brokerage: Brokerage, market: Market) -> None:
         self.clock, self.brokerage, self.market = clock, brokerage, market
         self._sessions = brokerage.hours.sessions
-        self._joined: set[tuple[str, int]] = set()  # (symbol, session) whose quotes have begun
+        self._joined: dict[str, int] = {}  # symbol -> session whose market is being played
         self.alter: Callable[[str, tuple[float, ...]], tuple[float, ...]] | None = None
         """What the exchange gets instead of a quote (bid, ask, sizes), where a scenario says so."""
+        self.printless: set[tuple[str, str]] = set()
+        """(symbol, "open" or "close") whose next auction has no print, where a scenario says so."""
 
     def take(self, brokerage: Brokerage) -> None:
         """Play to another `brokerage` from now on."""
         self.brokerage = brokerage
-        self._joined = set()
+        self._joined = {}
 
     def session_at(self, ns: int) -> int:
         """Index of the session that runs at `ns`, or of the last one before it."""
@@ -73,9 +75,17 @@ class MarketFeed:
         if runs and self.tape(symbol, now).row(now) >= 0:
             self._begin(symbol, self.session_at(now), now - now % NS)
 
+    def leave(self, symbol: str) -> None:
+        """Play `symbol` no more, until it is stepped or joined again: the quote that stands would grow stale."""
+        self._joined.pop(symbol, None)
+        self.brokerage.engine.on_quote(symbol, nan, nan, nan, nan, self.clock.now())
+
     def step(self, ns: int, symbols: Iterable[str]) -> None:
         """Move on to `ns`, a whole second at most one after the clock; `symbols` get their trades and quotes."""
         self.clock.advance_to(ns)
+        symbols = list(symbols)
+        for gone in sorted(self._joined.keys() - set(symbols)):
+            self.leave(gone)
         i = self.session_at(ns - 1)
         if not int(self._sessions.open_ns[i]) < ns <= int(self._sessions.close_ns[i]):
             return
@@ -92,7 +102,7 @@ class MarketFeed:
         if tape.volume[row] and not engine.halted(symbol):
             engine.on_trade(symbol, float(tape.last[row]), float(tape.volume[row]), ns)
         if closing:
-            engine.on_auction(symbol, "close", float(tape.last[row]), AUCTION_SHARE * float(tape.volume.sum()), ns)
+            self._auction(symbol, "close", float(tape.last[row]), AUCTION_SHARE * float(tape.volume.sum()), ns)
             engine.on_quote(symbol, nan, nan, nan, nan, ns)
             return
         if ns % NS_PER_MINUTE == 0:
@@ -110,16 +120,22 @@ class MarketFeed:
 
     def _begin(self, symbol: str, session: int, ns: int) -> None:
         """The first time that a symbol is played in a session: its volume window, at the open its auction."""
-        if (symbol, session) in self._joined:
+        if self._joined.get(symbol) == session:
             return
-        self._joined = {key for key in self._joined if key[1] == session} | {(symbol, session)}
+        self._joined[symbol] = session
         tape = self.market.tape(symbol, int(self._sessions.date[session]))
         row = tape.row(ns)
         if ns == int(self._sessions.open_ns[session]) + NS:
             volume = AUCTION_SHARE / 2 * float(tape.volume.sum())
-            self.brokerage.engine.on_auction(symbol, "open", float(tape.last[0]), volume, ns)
+            self._auction(symbol, "open", float(tape.last[0]), volume, ns)
         self._window(symbol, tape, row, ns)
         self._quote(symbol, tape, row, ns)
+
+    def _auction(self, symbol: str, kind: str, price: float, volume: float, ns: int) -> None:
+        if (symbol, kind) in self.printless:
+            self.printless.discard((symbol, kind))
+            price = nan
+        self.brokerage.engine.on_auction(symbol, kind, price, volume, ns)
 
     def _window(self, symbol: str, tape: Tape, row: int, ns: int) -> None:
         """What will trade until the next whole minute: what market orders beyond the touch are measured by."""

@@ -115,9 +115,14 @@ class MatchingEngine:
         self._desk.enlist(order)
         if order.status is Status.PENDING:
             self._desk.agenda.add(self._arrival(), "submit", order.intent.order_ref)
+        elif self._desk.over(order.intent, order.starts, self.clock.now()):
+            self._desk.cancel(order, self.clock.now(), "end of day")
         else:
-            self._desk.prepare(order, self.clock.now())
-            self._desk.work(order, self.clock.now())
+            self._desk.take_up(order, self.clock.now())
+
+    def over(self, order: ExchangeOrder, since: int) -> bool:
+        """Whether the time of an order with these terms that began at `since` (UTC ns) is over."""
+        return self._desk.over(order, since, self.clock.now())
 
     def expire(self, reason: str = "end of session") -> None:
         """Cancel everything that is still alive, now, GTC orders included."""
@@ -232,6 +237,11 @@ class MatchingEngine:
         """Whether `symbol` is halted now."""
         return symbol in self._desk.halted
 
+    @property
+    def halts(self) -> tuple[str, ...]:
+        """Symbols that are halted now, sorted."""
+        return tuple(sorted(self._desk.halted))
+
     def quote(self, symbol: str) -> Quote:
         """The standing quote; NaN prices without one."""
         return self._market.quote(symbol)
@@ -239,7 +249,8 @@ class MatchingEngine:
     def mark(self, symbol: str) -> float:
         """USD that a share is worth now: the middle of the quote, or else the last trade; NaN unknown."""
         quote = self._market.quote(symbol)
-        return quote.mid if quote.valid else self._last.get(symbol, nan)
+        seen = quote.valid and symbol not in self._desk.halted
+        return quote.mid if seen else self._last.get(symbol, nan)
 
     def run(self) -> None:
         """Let everything happen that is due by now."""

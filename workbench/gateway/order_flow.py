@@ -90,6 +90,13 @@ class OrderFlow:
         self._become(order, State.PRE_SUBMITTED)
         self.engine.submit(terms)
 
+    def _locate(self, order: BrokerOrder) -> None:
+        """The shares may have been found, or the time of the order be over."""
+        if self.engine.over(order.ticket.terms(order.reference), order.placed_at):
+            self.finish(order, State.CANCELLED, "shares were not located in time")
+        else:
+            self.send(order)
+
     def change(self, order: BrokerOrder, ticket: Ticket) -> None:
         """New terms for an open order; its group and its parent stay what they were."""
         kept = replace(ticket, oca_group=order.ticket.oca_group, oca_type=order.ticket.oca_type)
@@ -147,8 +154,10 @@ class OrderFlow:
 
     def _fill(self, order: BrokerOrder, event: Filled) -> None:
         before = order.remaining
-        order.status = State.FILLED if not event.remaining else State.SUBMITTED
+        if order.status is not State.PENDING_CANCEL:
+            order.status = State.SUBMITTED
         if not event.remaining:
+            order.status = State.FILLED
             self._close(order)
             order.completed_status = f"Filled Size: {int(order.ticket.quantity)}"
         self._booked(order, event)
@@ -235,7 +244,7 @@ class OrderFlow:
             self._reduce_partners(order, before, after)
         for order in self.register.open():
             if order.stage is Stage.LOCATING:
-                self.send(order)
+                self._locate(order)
         fresh, self._fresh = self._fresh, {}
         for order in fresh.values():
             if order.open and order.status is State.PRE_SUBMITTED and self.engine.order(order.reference).live:

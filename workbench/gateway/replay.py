@@ -62,7 +62,10 @@ class ReplayMarket:
             if (root / "universe.toml").is_file():
                 return cls(_finest(Store(root)))
         with tempfile.TemporaryDirectory(prefix="workbench-replay-") as scratch:
-            import_bars(path, scratch)
+            try:
+                import_bars(path, scratch)
+            except DataError as error:
+                raise DataError(f"{error}. These are options of `workbench import`: replay what it makes") from None
             return cls(_finest(Store(scratch)))
 
     @property
@@ -138,14 +141,14 @@ class ReplayMarket:
         before = before[np.isfinite(before)]
         opens = b.open[rows, j]
         previous = float(before[-1]) if len(before) else float(opens[np.isfinite(opens)][0])
-        last, volume = _seconds(
-            *(getattr(b, f)[rows, j] for f in ("open", "high", "low", "close", "volume")), n, previous
-        )
+        o, h, low, c, traded = (getattr(b, name)[rows, j] for name in ("open", "high", "low", "close", "volume"))
+        last, volume = _seconds(o, h, low, c, traded, n, previous)
         bid, ask = _around(last, self._spread(rows, j, n, last, recorded.spread))
-        sizes = [self._size(name, rows, j, n, recorded.depth) for name in ("bid_size", "ask_size")]
+        bid_size, ask_size = (self._size(name, rows, j, n, recorded.depth) for name in ("bid_size", "ask_size"))
         self._stand(rows, j, n, bid, ask)
         opened = int(b.ts[rows.start]) - b.interval_minutes * NS_PER_MINUTE
-        return Tape(symbol, session, opened, previous, recorded.sigma_1d, bid, ask, *sizes, last, volume)
+        return Tape(symbol, session, opened, previous, recorded.sigma_1d, bid, ask, bid_size, ask_size,
+                    last, volume)  # fmt: skip
 
     def _quoted(self, rows: slice, j: int) -> tuple[FloatArray, FloatArray] | None:
         """(bid, ask) at the ends of the bars, NaN where there is no sane one; None without quotes."""
@@ -186,7 +189,7 @@ def _finest(store: Store) -> Bars:
 
 def _seconds(
     o: FloatArray, h: FloatArray, low: FloatArray, c: FloatArray, volume: FloatArray, n: int, previous: float
-) -> tuple[FloatArray, IntArray]:
+) -> tuple[FloatArray, IntArray | FloatArray]:
     """(last, volume), (B * n,) each, of B bars of `n` seconds; before the first bar stands `previous`."""
     known = np.isfinite(c)
     up_first = (h - o < o - low) | ((h - o == o - low) & (c < o))

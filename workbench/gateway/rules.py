@@ -18,8 +18,10 @@ class MatchingRules:
     pessimistic assumption of the simulator, never shown to a model).
 
     `price_step` USD: the mean price of walking the book is rounded to it, against the taker; 0 leaves it as it is.
-    With trading hours: MOC and LOC orders arrive and change until `close_cutoff_ns` before the close; opening and
-    closing prints are awaited for `auction_wait_ns` after the bell; we get at most `max_auction_share` of a print.
+    With trading hours: MOC and LOC orders arrive and change until `close_cutoff_ns` before the close, and in Nasdaq's
+    listings still arrive until `nasdaq_cutoff_ns` before it (IBKR's order page: NYSE by 15:50; Nasdaq by 15:55, no
+    change after 15:50. That LOC orders have the same times is an assumption). Opening and closing prints are awaited
+    for `auction_wait_ns` after the bell; we get at most `max_auction_share` of a print.
     """
 
     plan: str = "tiered"
@@ -33,13 +35,14 @@ class MatchingRules:
     seed: int = 0
     price_step: float = 0.0
     close_cutoff_ns: int = 10 * NS_PER_MINUTE
+    nasdaq_cutoff_ns: int = 5 * NS_PER_MINUTE
     auction_wait_ns: int = NS_PER_MINUTE
     max_auction_share: float = 0.1
 
     def __post_init__(self) -> None:
         plan_named(self.plan)
         for name in ("latency_ns", "jitter_ns", "cancel_latency_ns", "k3", "unknown_sigma_1d", "price_step",
-                     "close_cutoff_ns", "auction_wait_ns"):  # fmt: skip
+                     "close_cutoff_ns", "nasdaq_cutoff_ns", "auction_wait_ns"):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise DataError(f"MatchingRules.{name} = {getattr(self, name)} must be at least 0")
         for name in ("impact_exponent", "max_participation", "max_auction_share"):

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -25,12 +27,14 @@ from workbench.gateway.hub import Hub
 from workbench.gateway.keeping import Keeper, KeptBooks, check_market
 from workbench.gateway.market import Market
 from workbench.gateway.replay import ReplayMarket
-from workbench.gateway.scenarios import Scenario, load
+from workbench.gateway.scenarios import load
 from workbench.gateway.scenarios.injector import Injector
+from workbench.gateway.scenarios.spec import Scenario
 from workbench.gateway.server import GatewayServer
 from workbench.gateway.tape import SyntheticMarket
 
 DEFAULT_START = "2026-03-02"
+EXCHANGE_ZONE = ZoneInfo("America/New_York")
 READY_S = 30.0
 
 
@@ -42,7 +46,8 @@ class SimulatedGateway:
 
     Parameters
     ----------
-    start : session (ISO date) at whose opening the simulated clock begins; 2026-03-02, or the first that was recorded
+    start : session (ISO date) at whose opening the simulated clock begins, or a time of that day (2026-03-02T09:15,
+        exchange time); 2026-03-02, or the first that was recorded
     speed : simulated seconds per second; 0: as fast as it goes
     port : 0 for any that is free
     seed : of the simulated market
@@ -69,8 +74,10 @@ class SimulatedGateway:
     ) -> None:
         market = SyntheticMarket(seed) if market is None else market
         kept = None if books is None else KeptBooks.read(Path(books))
-        begin = None if kept and start is None else _beginning(start, market)
-        self.clock = ManualClock(max(filter(None, (begin, kept and kept.time))))
+        times = [kept.time] if kept else []
+        if start is not None or not kept:
+            times.append(_beginning(start, market))
+        self.clock = ManualClock(max(times))
         brokerage = kept.brokerage(self.clock) if kept else Brokerage(self.clock, cash)
         self.hub = Hub(self.clock, brokerage, market)
         if kept:
@@ -177,23 +184,36 @@ class SimulatedGateway:
             self._loop.close()
 
 
-def opening(date: str) -> int:
-    """UTC ns one second after the opening of the session of `date`; ConfigError if it is none."""
+def opening(start: str) -> int:
+    """UTC ns one second after the opening of a session (ISO date), or at a time of its day (ISO date and time, as the
+    exchange's clocks show it); ConfigError if there is no such session.
+
+    >>> from workbench.core.calendar import iso_time
+    >>> iso_time(opening("2026-03-02")), iso_time(opening("2026-03-02T09:15"))
+    ('2026-03-02T14:30:01Z', '2026-03-02T14:15:00Z')
+    """
     sessions = exchange_sessions()
     try:
-        day = int(np.datetime64(date, "D").astype(np.int64))
+        moment = datetime.fromisoformat(start)
     except ValueError:
-        raise ConfigError(f"{date!r} is no date; write one like {DEFAULT_START}") from None
+        raise ConfigError(f"{start!r} is no date; write one like {DEFAULT_START} or {DEFAULT_START}T09:15") from None
+    day = (moment.date() - date(1970, 1, 1)).days
     i = int(np.searchsorted(sessions.date, day))
     if i >= len(sessions) or int(sessions.date[i]) != day:
-        raise ConfigError(f"{date} is no session of the exchange; choose a trading day")
-    return int(sessions.open_ns[i]) + NS_PER_SECOND
+        raise ConfigError(f"{start} is no session of the exchange; choose a trading day")
+    if len(start) <= len(DEFAULT_START):
+        return int(sessions.open_ns[i]) + NS_PER_SECOND
+    local = moment if moment.tzinfo else moment.replace(tzinfo=EXCHANGE_ZONE)
+    return int(local.timestamp()) * NS_PER_SECOND
 
 
 def _beginning(start: str | None, market: Market) -> int:
     """Where the clock of a new account begins."""
-    if not isinstance(market, ReplayMarket):
-        return opening(start or DEFAULT_START)
-    begin = opening(start or iso_date(market.sessions[0]))
-    market.check_session(int(np.datetime64(start or iso_date(market.sessions[0]), "D").astype(np.int64)))
+    start = start or (iso_date(market.sessions[0]) if isinstance(market, ReplayMarket) else DEFAULT_START)
+    begin = opening(start)
+    day = int(np.datetime64(start[: len(DEFAULT_START)], "D").astype(np.int64))
+    if isinstance(market, ReplayMarket):
+        market.check_session(day)
+    elif isinstance(market, SyntheticMarket):
+        market.session_index(day)
     return begin

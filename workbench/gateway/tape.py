@@ -6,7 +6,7 @@ nothing is to be learned from it (the embedded market of `workbench simulate` is
 
 Daily log returns r_d ~ N(0, sigma^2); a quarter of the variance comes overnight. Within a session the log mid runs from
 open to close as a Brownian bridge in the time of the session's volatility profile. The spread is a multiple of the
-tick; a second trades Poisson many lots of 100, at the bid or the ask.
+tick; a second trades Poisson many lots of 100, at the bid or the ask; the last print of a session is its close.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OVERNIGHT_SHARE = 0.25
 """Of the variance of a day."""
 
 FIRST_SESSION = 14_610  # 2010-01-01, days since 1970: the paths begin here
-KEPT_TAPES = 256
+KEPT_TAPES, KEPT_SYMBOLS = 256, 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Tape:
     bid_size: IntArray
     ask_size: IntArray
     last: FloatArray
-    volume: IntArray
+    volume: IntArray | FloatArray
 
     def __len__(self) -> int:
         return len(self.bid)
@@ -103,7 +103,7 @@ class SyntheticMarket:
         every = exchange_sessions()
         first = int(np.searchsorted(every.date, FIRST_SESSION))
         self._sessions = Sessions(every.date[first:], every.open_ns[first:], every.close_ns[first:])
-        self._closes: dict[str, FloatArray] = {}  # symbol -> log close of every session, the start before it
+        self._closes: OrderedDict[str, FloatArray] = OrderedDict()  # symbol -> log close of every session, start first
         self._tapes: OrderedDict[tuple[str, int], Tape] = OrderedDict()
 
     def traits(self, symbol: str) -> Traits:
@@ -171,6 +171,9 @@ class SyntheticMarket:
             log = np.cumsum(np.r_[np.log(traits.start), moves - traits.sigma_day**2 / 2])
             low, high = np.log(2.0), np.log(2_000.0)
             self._closes[symbol] = _reflected(log, low, high)  # a ticker neither dies nor needs a split
+            while len(self._closes) > KEPT_SYMBOLS:
+                self._closes.popitem(last=False)
+        self._closes.move_to_end(symbol)
         return self._closes[symbol]
 
     def _draw(self, symbol: str, i: int) -> Tape:
@@ -185,6 +188,7 @@ class SyntheticMarket:
         rate = np.repeat(shape.volume, 60) * traits.shares / (60 * LOT)
         volume = LOT * rng.poisson(rate)
         last = _prints(bid, ask, volume, rng)
+        last[-1], volume[-1] = _on_tick(np.exp(path[i + 1])), max(volume[-1], LOT)
         sizes = LOT * np.maximum(rng.geometric(LOT / traits.depth, (2, seconds)), 1)
         previous = float(_on_tick(np.exp(path[i])))
         return Tape(symbol, int(self._sessions.date[i]), open_ns, previous, traits.sigma_day, bid, ask, sizes[0],

@@ -15,7 +15,7 @@ from workbench.gateway.simulated import SimulatedGateway
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
-GROUPS = ("instruments", "quotes", "past", "orders", "families", "account", "sharing", "refusals", "closing")
+GROUPS = ("instruments", "quotes", "past", "orders", "families", "account", "sharing", "refusals", "limits", "closing")
 SPEED = {"closing": 3000.0}  # a day in eight seconds; the others run at 20
 
 

@@ -21,6 +21,6 @@ def load(which: str | Path) -> Scenario:
     if path.suffix == ".toml" or path.parent != Path():
         return read(path)
     if str(which) not in names():
-        hint = nearest_name(str(which), names())
-        raise ConfigError(f"scenario {str(which)!r} is unknown.{hint} Give a name of the list, or the path of a file")
+        hint = nearest_name(str(which), names()) or f" These ship: {', '.join(names())}."
+        raise ConfigError(f"scenario {str(which)!r} is unknown.{hint} Give such a name, or the path of a .toml file")
     return read(FOLDER / f"{which}.toml")

@@ -142,6 +142,8 @@ ACTIONS: dict[str, Action] = {
     "competing_session": Action("10197 on every line, and no market data for `seconds`", {"seconds": Param(float)}),
     "halt": Action("trading in the symbol stops", of_symbol=True),
     "resume": Action("trading in the symbol begins again", of_symbol=True),
+    "auction_without_print": Action("the next auction of the symbol has no print",
+                                    {"auction": Param(str, "close", ("open", "close"))}, True),
     "no_quotes": Action("neither bid nor ask (-1) for `seconds`", {"seconds": Param(float)}, True),
     "crossed_quotes": Action("bid up and ask down by the fraction `by` of the price, for `seconds`",
                              {"seconds": Param(float), "by": Param(float, 0.005)}, True),

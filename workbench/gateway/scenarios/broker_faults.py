@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from workbench.gateway import brokerage_state
 from workbench.gateway.auctions import REOPENING
-from workbench.gateway.books import micros
+from workbench.gateway.books import MICRO, micros
 from workbench.gateway.borrow import BorrowLine
 from workbench.gateway.broker_orders import BrokerOrder, Stage
+from workbench.gateway.halts import HaltingMarket
 from workbench.gateway.hub import Hub
 from workbench.gateway.subscriptions import Quotes
 from workbench.gateway.tickets import Execution, Ticket
@@ -46,31 +47,42 @@ def double(hub: Hub, order: BrokerOrder, ticket: Ticket) -> None:
 
 
 def correct(hub: Hub, execution: Execution, change: float) -> Execution:
-    """The execution at a price `change` USD higher, its revision one more; books and the day's record follow."""
-    head, _, revision = execution.exec_id.rpartition(".")
-    corrected = replace(execution, exec_id=f"{head}.{int(revision) + 1:02d}", price=execution.price + change)
-    brokerage = hub.brokerage
-    brokerage.today[:] = [corrected if e.exec_id == execution.exec_id else e for e in brokerage.today]
-    holding, cost = brokerage.books.holdings[execution.symbol], execution.side * execution.shares * micros(change)
+    """The execution at a price `change` USD higher, its revision one more; books, order and the day's record follow."""
+    brokerage, value = hub.brokerage, execution.shares * micros(change)
+    holding, cost = brokerage.books.holdings[execution.symbol], execution.side * value
     brokerage.books.cash -= cost
     holding.flow -= cost
+    realized = execution.realized
     if holding.quantity * execution.side > 0:
         holding.basis += cost
     else:
         holding.realized -= cost
         holding.realized_today -= cost
+        realized -= cost / MICRO
+    order = brokerage.register.by_perm_id[execution.perm_id]
+    order.value += value
+    average = execution.average_price + value / MICRO / execution.cumulative
+    head, _, revision = execution.exec_id.rpartition(".")
+    corrected = replace(
+        execution, exec_id=f"{head}.{int(revision) + 1:02d}", price=round(execution.price + change, 4),
+        average_price=average, realized=realized,
+    )  # fmt: skip
+    brokerage.today[:] = [corrected if e.exec_id == execution.exec_id else e for e in brokerage.today]
     return corrected
 
 
-def halt(hub: Hub, symbol: str) -> None:
+def halt(hub: Hub, market: HaltingMarket, symbol: str) -> None:
     """Trading stops."""
     hub.feed.join(symbol)
+    market.stop(symbol, hub.clock.now())
     hub.brokerage.engine.on_halt(symbol, hub.clock.now())
 
 
-def resume(hub: Hub, symbol: str) -> None:
-    """Trading begins again, with a reopening that prints nothing."""
+def resume(hub: Hub, market: HaltingMarket, symbol: str) -> None:
+    """Trading begins again, with a reopening that prints nothing; the first quote is that of the next second."""
     if hub.brokerage.engine.halted(symbol):
+        market.resume(symbol, hub.clock.now())
+        hub.feed.leave(symbol)
         hub.brokerage.engine.on_auction(symbol, REOPENING, float("nan"), 0.0, hub.clock.now())
 
 
@@ -88,6 +100,9 @@ def recall(hub: Hub, symbol: str, shares: int, buy_in: bool, locatable: bool) ->
 
 
 def reload(hub: Hub) -> None:
-    """What a restarted gateway knows: its books, read back from where they were written."""
+    """What a restarted gateway knows: its books, read back from where they were written. A halt goes on."""
+    halted = hub.brokerage.engine.halts
     written = json.loads(json.dumps(brokerage_state.to_dict(hub.brokerage)))
     hub.take(brokerage_state.from_dict(written, hub.clock, hub.brokerage.hours))
+    for symbol in halted:
+        hub.brokerage.engine.on_halt(symbol, hub.clock.now())

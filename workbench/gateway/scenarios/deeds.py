@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from workbench.gateway.scenarios.spec import Event
 
 Deed = Callable[["Injector", "Event", "Context"], None]
+PRICE, BY_TICK = 1, 99
+"""Message ids of a price tick and of tick-by-tick data."""
+
 EXEC_TIME = 15
 """Place of the time in execDetails: id, request, order, C11, execId, time."""
 
@@ -215,12 +218,16 @@ def manual_trade(i: Injector, event: Event, context: Context) -> None:
 
 def halt(i: Injector, event: Event, context: Context) -> None:
     for symbol in i.targets(event, context):
-        broker_faults.halt(i.hub, symbol)
+        broker_faults.halt(i.hub, i.market, symbol)
 
 
 def resume(i: Injector, event: Event, context: Context) -> None:
     for symbol in i.targets(event, context):
-        broker_faults.resume(i.hub, symbol)
+        broker_faults.resume(i.hub, i.market, symbol)
+
+
+def auction_without_print(i: Injector, event: Event, context: Context) -> None:
+    i.hub.feed.printless |= {(symbol, event.params["auction"]) for symbol in i.targets(event, context)}
 
 
 def borrow_recall(i: Injector, event: Event, context: Context) -> None:
@@ -230,10 +237,13 @@ def borrow_recall(i: Injector, event: Event, context: Context) -> None:
 
 
 def bad_quotes(i: Injector, event: Event, context: Context) -> None:
-    until = i.now(event.params["seconds"])
-    for symbol in i.targets(event, context):
+    until, symbols = i.now(event.params["seconds"]), i.targets(event, context)
+    for symbol in symbols:
         i.quotes[symbol] = until, event.params.get("by", 0.0)
-    i.outgoing.rules.append(Rule("rewrite", frozenset({1}), until=until, rewrite=i.told_quote))
+    i.outgoing.rules.append(Rule("rewrite", frozenset({PRICE, BY_TICK}), until=until, rewrite=i.told_quote))
+    i.outgoing.rules.append(Rule("suppress", frozenset({BY_TICK}), until=until, wanted=i.unquoted))
+    i.say_again(symbols)
+    i.later(event.params["seconds"], lambda: i.say_again(symbols))
 
 
 DEEDS: dict[str, Deed] = {
@@ -272,6 +282,7 @@ DEEDS: dict[str, Deed] = {
     "competing_session": competing_session,
     "halt": halt,
     "resume": resume,
+    "auction_without_print": auction_without_print,
     "no_quotes": bad_quotes,
     "crossed_quotes": bad_quotes,
     "borrow_recall": borrow_recall,

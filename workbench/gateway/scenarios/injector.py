@@ -7,23 +7,30 @@ time); without a scenario there is none, and nothing is paid for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
-from typing import Any, Protocol
+from typing import Protocol
 
 from workbench.core.units import NS_PER_SECOND
 from workbench.gateway.broker_orders import BrokerOrder
+from workbench.gateway.halts import HaltingMarket
 from workbench.gateway.hub import Client, Hub
 from workbench.gateway.scenarios.deeds import DEEDS
 from workbench.gateway.scenarios.incoming import Guard, contract_symbol
 from workbench.gateway.scenarios.outgoing import Line, Outgoing
 from workbench.gateway.scenarios.spec import Event, Scenario
+from workbench.gateway.subscriptions import ASK, BID, Quotes, TickByTick
 from workbench.gateway.tickets import BrokerEvent, Executed, Execution, OrderStatusChanged, OrderView
 from workbench.gateway.wire import messages as m
 
 QUERIES = (m.ReqExecutions, m.ReqOpenOrders, m.ReqAllOpenOrders)
 LINES = (m.ReqMktData, m.ReqTickByTickData, m.ReqRealTimeBars)
 CANCELLED = ("Cancelled", "ApiCancelled")
+TICK_SIDES = {"1": {4: 1}, "66": {4: 1}, "2": {4: -1}, "67": {4: -1}}
+"""Type of a price tick -> place of the price -> +1 bid, -1 ask."""
+
+BY_TICK_SIDES = {"3": {4: 1, 5: -1}}
+"""The same of tick-by-tick data."""
 
 
 class Door(Protocol):
@@ -53,6 +60,7 @@ class Injector:
     hub: Hub
     door: Door
     outgoing: Outgoing
+    market: HaltingMarket
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
@@ -74,6 +82,8 @@ class Injector:
         self.hub, self.door = hub, door
         self.outgoing = Outgoing(hub.clock.now, self._send_later)
         hub.feed.alter = self._altered
+        self.market = hub.market = hub.feed.market = HaltingMarket(hub.market)
+        hub.past = replace(hub.past, market=self.market)
         for event in self.scenario.events:
             if not event.on:
                 self.later(event.at + event.after, lambda e=event: self._do(e, Context()))  # type: ignore[misc]
@@ -246,13 +256,36 @@ class Injector:
         return round(bid * (1 + by), 2), round(ask * (1 - by), 2), *sizes
 
     def told_quote(self, client: Client, fields: list[str]) -> list[str]:
-        """A price tick of a symbol without quotes, or with crossed ones."""
-        until, by = self.quotes.get(self.symbols.get((client, int(fields[2])), ""), (0, 0.0))
-        side: Any = {"1": 1, "66": 1, "2": -1, "67": -1}.get(fields[3])
-        if side is None or self.hub.clock.now() >= until:
+        """A quote of a symbol without quotes, or with crossed ones: a price tick, or tick-by-tick."""
+        by_tick = fields[0] != "1"
+        until, by = self._bad(client, int(fields[1 if by_tick else 2]))
+        sides: dict[int, int] = BY_TICK_SIDES.get(fields[2], {}) if by_tick else TICK_SIDES.get(fields[3], {})
+        if not sides or self.hub.clock.now() >= until or float(fields[4]) < 0:
             return fields
-        price = f"{round(float(fields[4]) * (1 + side * by), 2)}" if by else "-1.0"
-        return [*fields[:4], price, fields[5] if by else "0", *fields[6:]]
+        told = list(fields)
+        for place, side in sides.items():
+            told[place] = f"{round(float(fields[place]) * (1 + side * by), 2)}" if by else "-1.0"
+        if not by and not by_tick:
+            told[5] = "0"
+        return told
+
+    def unquoted(self, client: Client, fields: list[str]) -> bool:
+        """Whether tick-by-tick data is a quote of a symbol that has none."""
+        until, by = self._bad(client, int(fields[1]))
+        return fields[2] in ("3", "4") and not by and self.hub.clock.now() < until
+
+    def say_again(self, symbols: list[str]) -> None:
+        """Lines of `symbols` tell their quotes anew, changed or not."""
+        for client in self.hub.clients.values():
+            for line in client.market.values():
+                if line.symbol in symbols and isinstance(line, Quotes):
+                    line.sent.pop(BID, None)
+                    line.sent.pop(ASK, None)
+                elif line.symbol in symbols and isinstance(line, TickByTick):
+                    line.before = ()
+
+    def _bad(self, client: Client, number: int) -> tuple[int, float]:
+        return self.quotes.get(self.symbols.get((client, number), ""), (0, 0.0))
 
 
 def _accepted(view: OrderView) -> bool:

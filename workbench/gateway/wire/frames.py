@@ -45,6 +45,17 @@ class FrameError(WorkbenchError):
         self.complete = complete
 
 
+class VersionError(FrameError):
+    """A client that speaks the protocol, but not the version that is spoken here; `hello` is what it offers."""
+
+    def __init__(self, hello: Hello) -> None:
+        super().__init__(
+            f"client speaks versions {hello.minimum} .. {hello.maximum}, this gateway {SERVER_VERSION} only: "
+            f"use ib_insync 0.9.86 or ib_async 2.1.0"
+        )
+        self.hello = hello
+
+
 class Frames:
     """Takes bytes as they arrive, gives complete messages; holds at most one unfinished frame of `limit` bytes.
 
@@ -176,7 +187,7 @@ class Handshake:
         self.rest = b""
 
     def feed(self, data: bytes) -> Hello | None:
-        """The client's offer once it is complete; :class:`FrameError` for other protocols and versions."""
+        """The client's offer once it is complete; :class:`FrameError` for another protocol, :class:`VersionError`."""
         buffer = self._buffer
         buffer += data
         if bytes(buffer[:4]) != _MAGIC[: len(buffer)]:
@@ -199,10 +210,7 @@ def _hello(offer: bytes) -> Hello:
     low, high, options = match.groups()
     hello = Hello(int(low), int(high or low), options or "")
     if not hello.minimum <= SERVER_VERSION <= hello.maximum:
-        raise FrameError(
-            f"client speaks versions {hello.minimum} .. {hello.maximum}, this gateway {SERVER_VERSION} only: "
-            f"use ib_insync 0.9.86 or ib_async 2.1.0"
-        )
+        raise VersionError(hello)
     return hello
 
 

@@ -86,6 +86,30 @@ async def values_and_multi(s: Session) -> None:
 
 
 @check()
+async def multi_goes_on(s: Session) -> None:
+    """What reqAccountUpdatesMulti tells of a trade, kept apart from the other account values by its model."""
+    contract, account = await s.known("DIS"), s.ib.managedAccounts()[0]
+    told: dict[str, list[float]] = {}
+
+    def heard(v: Any) -> None:
+        if v.modelCode == "growth" and v.currency == "USD":
+            told.setdefault(v.tag, []).append(float(v.value))
+
+    s.ib.accountValueEvent += heard
+    await s.ib.reqAccountUpdatesMultiAsync(account, "growth")
+    (cash,) = told["TotalCashValue"]
+    (gross,) = told["GrossPositionValue"]
+    trade = await s.filled(contract, "BUY", 100)
+    cash -= paid(trade)
+    await until(lambda: abs(told["TotalCashValue"][-1] - cash) < 0.02, "the new cash")
+    price = trade.orderStatus.avgFillPrice
+    assert abs(told["GrossPositionValue"][-1] - gross - 100 * price) < 0.1 * 100 * price
+    count = len(told["NetLiquidation"])
+    await until(lambda: len(told["NetLiquidation"]) > count, "the values of three minutes later")
+    s.ib.client.cancelAccountUpdatesMulti(1)
+
+
+@check()
 async def profit_and_loss(s: Session) -> None:
     contract, account = await s.known("MCD"), s.ib.managedAccounts()[0]
     trade = await s.filled(contract, "BUY", 200)

@@ -91,13 +91,19 @@ async def what_to_show(s: Session) -> None:
         assert b.close < m.close < a.close
         assert abs((b.close + a.close) / 2 - m.close) < 1e-6
         assert (b.volume, b.barCount) == (-1, -1)
+    both = await bars(s, "1 D", "5 mins", "BID_ASK")
+    assert [(x.high, x.low) for x in both] == [(a.high, b.low) for a, b in zip(ask, bid, strict=True)]
+    seconds = [await bars(s, "300 S", "1 secs", what) for what in ("BID", "ASK")]
+    means = [sum(b.close for b in side) / 300 for side in seconds]
+    assert abs(both[-1].open - means[0]) < 1e-4
+    assert abs(both[-1].close - means[1]) < 1e-4
     adjusted = await bars(s, "5 D", "1 day", "ADJUSTED_LAST", end="")
     assert [b.close for b in adjusted][:-1] == [b.close for b in await bars(s, "5 D", "1 day", end="")][:-1]
 
 
 @check()
 async def keep_up_to_date(s: Session) -> None:
-    contract = await s.known("AAPL")
+    contract = await s.known("MSFT")
     got = await s.ib.reqHistoricalDataAsync(contract, "", "600 S", "5 secs", "TRADES", True, 2, keepUpToDate=True)
     count, news = len(got), []
     got.updateEvent += lambda _, new: news.append(new)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import Any
 
 from ib_checks.harness import Session, check, until
 
@@ -68,31 +69,46 @@ async def generic_ticks(s: Session) -> None:
     await until(lambda: t.low <= t.markPrice <= t.high, "a mark within the range")
 
 
-@check()
-async def tick_by_tick(s: Session) -> None:
-    contract = await s.known("NVDA")
-    seen: dict[str, list[object]] = {kind: [] for kind in ("Last", "AllLast", "BidAsk", "MidPoint")}
+async def some_ticks(s: Session, contract: Any, *kinds: str) -> dict[str, list[Any]]:
+    """More than 30 ticks of each kind."""
+    seen: dict[str, list[Any]] = {kind: [] for kind in kinds}
     tickers = {}
-    for kind in seen:
+    for kind in kinds:
         own = s.lib.Contract(
             **{f: getattr(contract, f) for f in ("conId", "symbol", "secType", "exchange", "currency")}
         )
         tickers[kind] = s.ib.reqTickByTickData(own, kind, 0, False)
-    s.ib.pendingTickersEvent += lambda some: [
-        seen[kind].extend(t.tickByTicks) for kind, t in tickers.items() if t in some
-    ]  # fmt: skip
-    one = tickers["Last"] is tickers["BidAsk"]  # ib_async keeps one ticker for equal contracts
-    await until(lambda: all(len(ticks) > 30 for ticks in seen.values()), "ticks of all four kinds")
+
+    def heard(some: set[Any]) -> None:
+        for kind, ticker in tickers.items():
+            if ticker in some:  # ib_async keeps one ticker for equal contracts: all their ticks come in each
+                seen[kind].extend(ticker.tickByTicks)
+
+    s.ib.pendingTickersEvent += heard
+    await until(lambda: all(len(ticks) > 30 for ticks in seen.values()), f"ticks of {kinds}")
+    s.ib.pendingTickersEvent -= heard
     for kind, ticker in tickers.items():
         s.ib.cancelTickByTickData(ticker.contract, kind)
-    trades = [t for t in seen["Last"] if type(t).__name__ == "TickByTickAllLast"]
-    quotes = [t for t in seen["BidAsk"] if type(t).__name__ == "TickByTickBidAsk"]
-    mids = [t for t in seen["MidPoint"] if type(t).__name__ == "TickByTickMidPoint"]
-    assert {t.tickType for t in trades} == ({1, 2} if one else {1})
+    return seen
+
+
+def of_type(ticks: list[Any], name: str) -> list[Any]:
+    return [t for t in ticks if type(t).__name__ == name]
+
+
+@check()
+async def tick_by_tick(s: Session) -> None:
+    contract = await s.known("NVDA")
+    seen = await some_ticks(s, contract, "Last", "BidAsk", "MidPoint")  # there are no more than three at once
+    trades, quotes = of_type(seen["Last"], "TickByTickAllLast"), of_type(seen["BidAsk"], "TickByTickBidAsk")
+    mids = of_type(seen["MidPoint"], "TickByTickMidPoint")
+    assert {t.tickType for t in trades} == {1}
     assert all(t.size % 100 == 0 and on_cent(t.price) and t.exchange for t in trades)
     assert all(q.bidPrice < q.askPrice and q.bidSize > 0 and q.askSize > 0 for q in quotes)
     possible = {round((q.bidPrice + q.askPrice) / 2, 6) for q in quotes}
     assert sum(round(m.midPoint, 6) in possible for m in mids) >= len(mids) - 2  # the ends may miss a quote
+    every = await some_ticks(s, await s.known("AMD"), "AllLast")
+    assert {t.tickType for t in of_type(every["AllLast"], "TickByTickAllLast")} == {2}
 
 
 @check()
