@@ -44,7 +44,7 @@ $(STAMP): pyproject.toml constraints.txt | preflight
 	@echo "setting up $(VENV) (2 GB, a few minutes the first time) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q -c constraints.txt scikit-build-core pybind11 cmeel-eigen cmake ninja
-	@$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation --config-settings=editable.rebuild=false -e ".[dev]"
+	@$(BIN)/python -m pip install -q -c constraints.txt --no-build-isolation --config-settings=editable.rebuild=false -e ".[dev,ib-insync]"
 	@touch $@
 
 $(VENV)/.kernels: $(STAMP) $(CPP) cpp/build_kernels.sh

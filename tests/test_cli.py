@@ -69,7 +69,7 @@ def test_doctor_tells_versions_and_build_and_what_live_needs():
     assert done.returncode == 0
     assert found["packages"]["numpy"] == np.__version__
     assert "-ffp-contract=off" in found["kernels"]["flags"]
-    assert found["missing_for_live"]
+    assert found["missing_for_live"] == []
 
 
 def test_a_mistyped_command_names_its_neighbour():

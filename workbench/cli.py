@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from workbench import __version__
+from workbench import __version__, cli_live
 from workbench.cli_gateway import gateway
+from workbench.cli_ibkr import doctor_broker, import_ibkr
 from workbench.cli_output import show
 from workbench.cli_zoo import print_zoo, promote, runs, zoo_app
 from workbench.config import ALL_HORIZONS, Settings
@@ -28,6 +29,7 @@ app = typer.Typer(
     help="Research-to-live trading workbench: bars in, decisions and an honest backtest out.",
 )
 
+import_app = typer.Typer(add_completion=False, rich_markup_mode=None)
 Out = Annotated[Path, typer.Option("--out", help="Workspace folder; everything a job makes lies there.")]
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file of settings (`workbench config` prints one).")]
 Data = Annotated[Path, typer.Option("--data", help="File or folder of bars: Parquet or CSV.")]
@@ -114,9 +116,10 @@ def simulate(
     show(step(job, symbols=symbols, days=days, daily=daily, seed=seed, ic=ic), as_json)
 
 
-@app.command("import")
+@import_app.callback(invoke_without_command=True)
 def import_(
-    data: Data,
+    context: typer.Context,
+    data: Annotated[Path | None, typer.Option("--data", help="File or folder of bars: Parquet or CSV.")] = None,
     universe: UniverseFile = None,
     column: Columns = None,
     timezone: Zone = None,
@@ -127,12 +130,16 @@ def import_(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Fill the store with your own bars; bad rows go to quarantine.parquet with a reason.
+    """Fill the store with your own bars; bad rows go to quarantine.parquet with a reason. `import ibkr` downloads them.
 
     Example: workbench import --data bars.csv --timezone America/New_York
     """
     from workbench.research.steps import Job, import_data
 
+    if context.invoked_subcommand is not None:
+        return
+    if data is None:
+        raise ConfigError("import needs --data with a file or folder of bars, or the command `workbench import ibkr`")
     job = Job.open(out, _settings(config, out, None))
     show(import_data(job, data, universe, _columns(column), timezone, stamp, interval, tuple(accept or ())), as_json)
 
@@ -219,13 +226,21 @@ def config() -> None:
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
-    """Versions, instruction sets, how the kernels were built, and what is missing for live trading.
+def doctor(
+    broker: Annotated[str, typer.Option("--broker", help="HOST:PORT of TWS or IB Gateway: look at that too.")] = "",
+    client_id: Annotated[int, typer.Option("--client-id", min=0, help="The id that the engine will use.")] = 17,
+    as_json: Json = False,
+) -> None:
+    """Versions, instruction sets, how the kernels were built, and what is missing for live trading. Trades nothing.
 
-    Example: workbench doctor --json
+    Example: workbench doctor --broker 127.0.0.1:4002
     """
     from workbench.doctor import examine
 
+    if broker:
+        if not doctor_broker(broker, client_id, as_json):
+            raise typer.Exit(1)
+        return
     found = examine()
     show(found, as_json)
     if found["problems"]:
@@ -238,7 +253,14 @@ def version() -> None:
     print(__version__)
 
 
+app.add_typer(import_app, name="import")
+import_app.command("ibkr")(import_ibkr)
 app.command()(gateway)
+for live_command in (
+    cli_live.live, cli_live.status, cli_live.observe, cli_live.resume, cli_live.halt, cli_live.flatten, cli_live.stop,
+    cli_live.explain, cli_live.verify,
+):  # fmt: skip
+    app.command()(live_command)
 app.command()(promote)
 app.command()(runs)
 app.add_typer(zoo_app, name="zoo")

@@ -27,7 +27,9 @@ def gateway(
     ] = "simulated",
     speed: Annotated[str, typer.Option("--speed", help="Simulated seconds per second: 1, 60, ... or max.")] = "1",
     port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0: any that is free.")] = 0,
-    start: Annotated[str | None, typer.Option("--start", help="Session (ISO date) at whose opening a new account begins, or a time of it.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--start", help="Session (ISO date) at whose opening a new account begins.")
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of the simulated market.")] = None,
     cash: Annotated[float, typer.Option("--cash", min=0.0, help="USD of a new account.")] = 1_000_000.0,
     books: Annotated[Path | None, typer.Option("--books", help="File that keeps the account over restarts.")] = None,

@@ -5,16 +5,18 @@ from __future__ import annotations
 import platform
 import sys
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from workbench import __version__, preflight
+from workbench.core.machine import instruction_sets
 
 NAMED = (
     "jupyterlab", "ipywidgets", "panel", "holoviews", "numpy", "pandas", "torch", "onnxruntime", "scikit-learn",
-    "scipy", "joblib", "pybind11", "ib_insync", "papermill", "nbval", "lightgbm", "pyarrow", "exchange_calendars",
+    "scipy", "joblib", "pybind11", "ib_insync", "ib_async", "papermill", "nbval", "lightgbm", "pyarrow",
+    "exchange_calendars",
 )  # fmt: skip
-ISA_FLAGS = ("sse4_2", "avx", "avx2", "fma", "avx512f")
+LIBRARIES = ("ib_insync", "ib_async")
+"""Clients for Interactive Brokers: exactly one must be installed to trade."""
 
 
 def versions() -> dict[str, str | None]:
@@ -29,15 +31,6 @@ def _version(name: str) -> str | None:
         return None
 
 
-def instruction_sets() -> list[str] | None:
-    """Vector instruction sets of this processor that matter here; None where the system does not tell."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.is_file():
-        return None
-    flags = next((x.split(":")[1].split() for x in cpuinfo.read_text().splitlines() if x.startswith("flags")), [])
-    return [f for f in ISA_FLAGS if f in flags]
-
-
 def kernels() -> dict[str, Any]:
     """How the compiled kernels were built, or the one sentence that says how to build them."""
     try:
@@ -49,15 +42,18 @@ def kernels() -> dict[str, Any]:
 
 def missing_for_live(installed: dict[str, str | None]) -> list[str]:
     """What stands between this installation and trading at a broker, as sentences with their remedies."""
-    found = [] if installed["ib_insync"] else ["ib_insync is not installed: `pip install ib_insync==0.9.86`"]
-    found.append("this version has no live engine yet: it fits and backtests, and sends nothing to a broker")
-    return found
+    libraries = [name for name in LIBRARIES if installed[name]]
+    if len(libraries) == 1:
+        return []
+    if libraries:
+        return ["ib_insync and ib_async are both installed and break each other: uninstall both, install one again"]
+    return ["no library for Interactive Brokers: `pip install 'ib-workbench[ib-insync]'`"]
 
 
 def examine() -> dict[str, Any]:
     """Everything the command prints, as plain data for ``--json``."""
     installed = versions()
-    absent = [name for name, version in installed.items() if version is None]
+    absent = [name for name, version in installed.items() if version is None and name not in LIBRARIES]
     return {
         "workbench": __version__,
         "python": sys.version.split()[0],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +13,8 @@ import pytest
 from workbench.core.horizon import N_HORIZONS
 from workbench.core.types import Book, Features, OrderIntent, Phase, Snapshot
 from workbench.core.universe import Instrument, Universe
+
+sys.path.insert(0, str(Path(__file__).parent))  # paper_broker
 
 SYMBOLS = ("AAA", "BBB", "CCC")
 PRICES = np.array([50.0, 100.0, 20.0])

@@ -109,6 +109,68 @@ def test_without_quotes_the_spread_stands_in(desk) -> None:
     assert price_order("marketable_limit", 1, 0, blind, 0.0, 0.01)[0] == "MKT"
 
 
+AUCTION = ExecutionSettings(min_notional=0.0, max_participation=1.0, day_auction=True)
+
+
+def at_close(desk, minutes: float, weights, day, positions=(0.0, 0.0, 0.0), settings=AUCTION, held_day=(0.0, 0.0, 0.0)):
+    book = desk.book(positions)
+    book = replace(book, carry=replace(book.carry, day_weight=np.array(held_day)))
+    snapshot = desk.snapshot(minutes_to_close=minutes)
+    plan = plan_orders(target(*weights), book, snapshot, settings, desk.universe, day_weight=np.array(day))
+    return {o.symbol: (o.order_type, o.side * o.quantity) for o in plan}
+
+
+def test_day_weight_waits_for_its_auction_and_follows_the_policy_after_the_cutoff(desk) -> None:
+    weights, day = (0.01, -0.01, 0.01), (0.006, -0.01, 0.0)  # 200 AAA of which 120 by days, all of BBB, none of CCC
+    assert at_close(desk, 330.0, weights, day) == {"AAA": ("MKT", 80), "CCC": ("MKT", 500)}
+    at_the_window = {"AAA": ("MOC", 120), "BBB": ("MOC", -100), "CCC": ("MKT", 500)}
+    assert at_close(desk, 25.0, weights, day) == at_close(desk, 15.0, weights, day) == at_the_window
+    everything = {"AAA": ("MKT", 200), "BBB": ("MKT", -100), "CCC": ("MKT", 500)}
+    assert at_close(desk, 10.0, weights, day) == at_close(desk, np.nan, weights, day) == everything
+    assert at_close(desk, 330.0, weights, day, settings=PLAIN) == everything  # not asked for
+
+
+def test_what_shrinks_never_waits_and_what_days_hold_already_needs_no_auction(desk) -> None:
+    assert at_close(desk, 330.0, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (100, 0, 0), held_day=(0.005, 0, 0)) == {
+        "AAA": ("MKT", -100)
+    }
+    # a short that turns long: what closes it goes now, at any time; what opens the long is for the auction
+    flip = {"AAA": ("MKT", 100)}
+    for minutes in (330.0, 20.0):
+        assert at_close(desk, minutes, (0.01, 0, 0), (0.01, 0, 0), (-100, 0, 0)) == flip
+    # 100 held for days, 160 wanted for days out of 200: 60 in the auction, 40 now
+    grown = {"weights": (0.01, 0, 0), "day": (0.008, 0, 0), "positions": (100, 0, 0), "held_day": (0.005, 0, 0)}
+    assert at_close(desk, 330.0, **grown) == {"AAA": ("MKT", 40)}
+    assert at_close(desk, 20.0, **grown) == {"AAA": ("MOC", 60)}
+    # a mandate larger than the position counts only as far as something is held
+    assert at_close(desk, 20.0, (0.01, 0, 0), (0.008, 0, 0), held_day=(0.005, 0, 0)) == {"AAA": ("MOC", 160)}
+
+
+def test_parts_below_the_minimum_notional_are_not_sent_alone(desk) -> None:
+    least = ExecutionSettings(min_notional=1_000.0, max_participation=1.0, day_auction=True)
+    small_rest = {"weights": (0.01, 0, 0), "day": (0.0096, 0, 0)}  # 192 for the auction, 8 shares are 400 USD
+    assert at_close(desk, 330.0, **small_rest, settings=least) == {}
+    assert at_close(desk, 20.0, **small_rest, settings=least) == {"AAA": ("MOC", 192)}
+    small_day = {"weights": (0.01, 0, 0), "day": (0.0004, 0, 0)}  # 8 shares for the auction: all goes now
+    assert at_close(desk, 330.0, **small_day, settings=least) == {"AAA": ("MKT", 200)}
+
+
+@settings(max_examples=60, deadline=None)
+@given(weights=WEIGHTS, parts=st.lists(st.floats(0, 1), min_size=3, max_size=3), shares=SHARES,
+       minutes=st.sampled_from([330.0, 20.0, 10.0]))  # fmt: skip
+def test_the_auction_mirrors_and_never_sends_more_than_the_plan(desk, weights, parts, shares, minutes) -> None:
+    day = np.array(weights) * parts
+    here = at_close(desk, minutes, weights, day, shares)
+    flipped = at_close(desk, minutes, [-w for w in weights], -day, [-s for s in shares])
+    assert flipped == {s: (kind, -q) for s, (kind, q) in here.items()}
+    plain = signed(plan_orders(target(*weights), desk.book(shares), desk.snapshot(), PLAIN, desk.universe))
+    for symbol, (kind, quantity) in here.items():
+        assert 0 < quantity / plain[symbol] <= 1
+        assert kind == "MKT" or shares[desk.symbols.index(symbol)] * quantity >= 0
+    if minutes == 10.0:
+        assert {s: q for s, (_, q) in here.items()} == plain
+
+
 def replace_settings(**changes) -> ExecutionSettings:
     return PLAIN.model_copy(update=changes)
 
@@ -154,6 +216,8 @@ def test_bad_input_is_named(desk) -> None:
         plan_orders(target(0, 0, 0), desk.book(), desk.snapshot(), PLAIN, Universe.of(["X"]))
     with pytest.raises(DataError, match="target weight of BBB is inf"):
         plan_orders(target(0, np.inf, 0), desk.book(), desk.snapshot(), PLAIN, desk.universe)
+    with pytest.raises(DataError, match=r"day_weight of shape \(2,\) for 3 target weights"):
+        plan_orders(target(0, 0, 0), desk.book(), desk.snapshot(), PLAIN, desk.universe, day_weight=np.zeros(2))
     with pytest.raises(DataError, match="2 weights for 3 symbols"):
         plan_orders(Target(np.zeros(2), np.ones(2, bool)), desk.book(), desk.snapshot(), PLAIN, desk.universe)
     stray = OrderIntent("w", "ZZZ", 1, 150, "MKT", np.nan, "DAY", 0, 50.0)

@@ -14,7 +14,7 @@ from workbench.core.bars import QUOTE_FIELDS, TRADE_FIELDS
 from workbench.core.errors import DataError, LookAheadError
 from workbench.core.universe import Instrument, Universe
 from workbench.features.catalogue import catalogue, daily_catalogue
-from workbench.features.engine import FeatureEngine, build_history, has_full_quotes
+from workbench.features.engine import FeatureEngine, build_history, carries_quotes
 from workbench.features.history import FeatureHistory
 from workbench.features.user import UserFeature
 
@@ -200,7 +200,7 @@ def test_quotes_that_are_absent_or_crossed_are_nan_and_nothing_else(market):
 
 def test_bars_with_a_bid_and_an_ask_only_keep_the_quote_features_out(market):
     bars = replace(market.bars, bid_size=None, ask_size=None, ofi=None)
-    assert not has_full_quotes(bars)
+    assert not carries_quotes(bars, FeatureSettings())
     history = build_history(bars, None, market.universe)
     assert history.names == tuple(s.name for s in catalogue(False))
     assert not history.spread_estimated

@@ -99,18 +99,14 @@ class PositionValidator:
     ) -> tuple[FloatArray, str]:
         """Rules of the whole book: (weights, the severest action: "halt", "flatten", "reduce_only" or "")."""
         delta, bound = s.leverage * weights, self.sizing
-        losses = (
-            ("max_drawdown", _loss(book.nav, book.peak_nav), self.settings.max_drawdown, self.settings.on_drawdown),
-            ("max_daily_loss", _loss(book.nav, book.day_start_nav), self.settings.max_daily_loss,
-             self.settings.on_daily_loss),
-            ("target_gross", float(np.abs(delta).sum()), bound.target_gross * (1 + _TOLERANCE), "reduce_only"),
-            ("max_net", abs(float(delta.sum())), bound.max_net + _TOLERANCE, "reduce_only"),
-        )  # fmt: skip
-        actions = set()
-        for rule, value, limit, action in losses:
-            if value > limit:
-                breaches.append(Breach(rule, "", value, limit, action))
-                actions.add(action)
+        losses = loss_breaches(book.nav, book.day_start_nav, book.peak_nav, self.settings)
+        exposures = (
+            ("target_gross", float(np.abs(delta).sum()), bound.target_gross * (1 + _TOLERANCE)),
+            ("max_net", abs(float(delta.sum())), bound.max_net + _TOLERANCE),
+        )
+        whole = [*losses, *(Breach(rule, "", v, limit, "reduce_only") for rule, v, limit in exposures if v > limit)]
+        breaches.extend(whole)
+        actions = {b.action for b in whole}
         if "halt" in actions:
             return book.weights, "halt"
         if "flatten" in actions:
@@ -130,6 +126,21 @@ class PositionValidator:
         breaches.append(Breach("max_turnover_daily", "", size + book.turnover_today,
                                self.settings.max_turnover_daily, "scale"))  # fmt: skip
         return np.asarray(shrunk + growth * (room / size))
+
+
+def loss_breaches(
+    nav: float, day_start_nav: float, peak_nav: float, settings: ValidationSettings
+) -> tuple[Breach, ...]:
+    """Drawdown and daily loss of a book (USD) that pass their bounds.
+
+    >>> [b.rule for b in loss_breaches(90.0, 100.0, 100.0, ValidationSettings(max_daily_loss=0.05))]
+    ['max_daily_loss']
+    """
+    losses = (
+        ("max_drawdown", _loss(nav, peak_nav), settings.max_drawdown, settings.on_drawdown),
+        ("max_daily_loss", _loss(nav, day_start_nav), settings.max_daily_loss, settings.on_daily_loss),
+    )
+    return tuple(Breach(rule, "", value, limit, action) for rule, value, limit, action in losses if value > limit)
 
 
 def _only_shrink(now: FloatArray, target: FloatArray) -> FloatArray:

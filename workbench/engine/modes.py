@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from workbench.core.types import Breach
+from workbench.core.errors import ConfigError, nearest_name
+from workbench.core.types import Breach, Phase
 
 
 class Mode(StrEnum):
@@ -32,10 +33,16 @@ _SEVERITY = tuple(Mode)
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """The mode to be in from now on, and why."""
+    """The mode to be in from now on, and why.
+
+    `cancel_all`: every open order is taken back at once, not only at the next step; `refused`: what was asked for is
+    not done, `reason` says why.
+    """
 
     mode: Mode
     reason: str
+    cancel_all: bool = False
+    refused: bool = False
 
 
 def after_breaches(now: Mode, breaches: Iterable[Breach]) -> Transition:
@@ -56,4 +63,58 @@ def after_breaches(now: Mode, breaches: Iterable[Breach]) -> Transition:
     wanted = Mode.LIVE if worst is None else ACTION_MODE[worst.action]
     if worst is None:
         return Transition(wanted, "no limit of the book is breached")
-    return Transition(wanted, f"{worst.rule} {worst.value:.6g} passed its bound {worst.bound:.6g}")
+    why = f"{worst.rule} {worst.value:.6g} passed its bound {worst.bound:.6g}"
+    return Transition(wanted, why, cancel_all=wanted in STICKY)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a person asks for: the mode it leads to, and where it is not granted: mode -> why."""
+
+    mode: Mode
+    cancel_all: bool = False
+    refused: Mapping[Mode, str] = field(default_factory=dict)
+
+
+# name of a command -> what it does; what makes a system safer is granted in every mode, and twice
+COMMANDS: dict[str, Command] = {
+    "observe": Command(Mode.OBSERVE),
+    "halt": Command(Mode.OBSERVE, cancel_all=True),
+    "flatten": Command(Mode.EMERGENCY, cancel_all=True),
+    "resume": Command(
+        Mode.LIVE,
+        refused={
+            Mode.LIVE: "the system trades already",
+            Mode.DEGRADED: "DEGRADED ends by itself once no limit of the book is breached",
+        },
+    ),
+}
+
+
+def after_command(now: Mode, command: str) -> Transition:
+    """The mode after a person asked for `command`; :class:`ConfigError` if there is no such command.
+
+    >>> after_command(Mode.LIVE, "halt")
+    Transition(mode=<Mode.OBSERVE: 'OBSERVE'>, reason='halt was asked for', cancel_all=True, refused=False)
+    >>> after_command(Mode.DEGRADED, "resume").reason
+    'resume refused: DEGRADED ends by itself once no limit of the book is breached'
+    """
+    if command not in COMMANDS:
+        known = ", ".join(sorted(COMMANDS))
+        raise ConfigError(f"command {command!r} is unknown: choose from {known}.{nearest_name(command, COMMANDS)}")
+    asked = COMMANDS[command]
+    if now in asked.refused:
+        return Transition(now, f"{command} refused: {asked.refused[now]}", refused=True)
+    return Transition(asked.mode, f"{command} was asked for", cancel_all=asked.cancel_all)
+
+
+def waiting(now: Mode, phase: Phase) -> str:
+    """What a sending mode waits for; empty where it acts at once.
+
+    >>> waiting(Mode.EMERGENCY, Phase.CLOSED)
+    'the exchange is closed: flattening is queued for the next open'
+    """
+    if phase is not Phase.CLOSED or now not in SENDING:
+        return ""
+    what = "flattening is queued for the next open" if now is Mode.EMERGENCY else "orders wait for the next open"
+    return f"the exchange is closed: {what}"

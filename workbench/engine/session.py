@@ -11,21 +11,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from workbench.config import Settings
+from workbench.core.arrays import FloatArray
 from workbench.core.errors import DataError
 from workbench.core.types import Book, Carry, Decision, OrderIntent, Snapshot, Target
 from workbench.core.universe import Universe
+from workbench.decision.validation import loss_breaches
 from workbench.engine.modes import SENDING, STICKY, Mode, after_breaches
 from workbench.execution.broker import Broker
-from workbench.execution.guards import apply_guards
+from workbench.execution.events import LiveEvent
+from workbench.execution.guards import Guarded, Held, apply_guards
 from workbench.execution.orders import OrderTracker
 from workbench.execution.planning import plan_orders
 from workbench.execution.portfolio import Portfolio, mark_prices
-from workbench.gateway.events import Accepted, Event
+from workbench.gateway.events import Accepted
 from workbench.journal import Journal, JournalError
 
 
@@ -38,13 +42,16 @@ class StagesProvider(Protocol):
 
 
 DecideFunction = Callable[[Snapshot, Book, Any], Decision]
+GuardFunction = Callable[[tuple[OrderIntent, ...], Book, Snapshot, bool], Guarded]
+"""``guard(intents, book, snapshot, reduce_only)``: the last look before orders leave."""
 
 
 class Session:
     """Steps one system through time. Carries its portfolio, its orders, its mode and the carry between decisions.
 
     `stages` gives the stages for a snapshot; `decide` is the pure decision function. `fallback`, where given, takes
-    records that `journal` refuses: then only cancels and reductions still go out.
+    records that `journal` refuses: then only cancels and reductions still go out. `guard` replaces the backtest's
+    guards; `portfolio`, `carry` and `working` orders are those of a session that goes on where it was stopped.
     """
 
     def __init__(
@@ -59,15 +66,26 @@ class Session:
         decide: DecideFunction | None = None,
         mode: Mode = Mode.LIVE,
         fallback: Journal | None = None,
+        guard: GuardFunction | None = None,
+        portfolio: Portfolio | None = None,
+        carry: Carry | None = None,
+        working: tuple[OrderIntent, ...] = (),
     ) -> None:
         self.stages, self.broker, self.journal, self.settings = stages, broker, journal, settings
         self.universe, self.name, self.mode, self.fallback = universe, name, mode, fallback
         self.decide = decide or _the_decide()
-        self.portfolio = Portfolio(universe.symbols, broker.cash, broker.positions)
+        self.guard = guard or self._plain_guards
+        self.portfolio = portfolio or Portfolio(universe.symbols, broker.cash, broker.positions)
         self.tracker = OrderTracker()
-        self.carry = Carry.empty(len(universe))
-        self.events: tuple[Event, ...] = ()
+        for intent in working:
+            self.tracker.adopt(intent)
+        self.carry = carry or Carry.empty(len(universe))
+        self.events: tuple[LiveEvent, ...] = ()
         """What the broker reported during the last step, in order."""
+        self.mode_reason = "as it started"
+        self.held: tuple[Held, ...] = ()
+        """What the guards held back at the last look."""
+        self.decision: Decision | None = None
         self.last_digest = ""
         """Digest of the last decision."""
         self._journal_down = False
@@ -77,16 +95,44 @@ class Session:
         with self._boundary(snapshot.known_at):
             book = self._settle(snapshot)
             decision = self.decide(snapshot, book, self.stages(snapshot))
-            self.carry, self.last_digest = decision.carry, decision.digest
-            self._record("decision", snapshot.known_at, self._summary(decision, book))
+            self.carry, self.decision, self.last_digest = decision.carry, decision, decision.digest
+            self._record("decision", snapshot.known_at, self._receipt(decision, book, snapshot))
             self._switch(decision, snapshot.known_at)
             self._send(self._plan(decision, book, snapshot), book, snapshot)
             return decision
+
+    def act_again(self, decision: Decision, snapshot: Snapshot) -> None:
+        """Send what is still missing of a decision that was made and journaled before a crash.
+
+        Orders that still work are left alone, and nothing that was sent before is sent again.
+        """
+        with self._boundary(snapshot.known_at):
+            self._take_events(snapshot.known_at)
+            book = self.portfolio.book(snapshot.known_at, self.tracker.open_orders, self.carry)
+            self._send(
+                tuple(i for i in self._plan(decision, book, snapshot) if i.order_ref not in self.tracker),
+                book,
+                snapshot,
+            )
 
     def observe(self, snapshot: Snapshot) -> Book:
         """Take in fills and prices and cancel what is left over, without deciding: for a bar on which nobody traded."""
         with self._boundary(snapshot.known_at):
             return self._settle(snapshot)
+
+    def watch(self, snapshot: Snapshot) -> None:
+        """Between bars: fills, marks and loss limits on the quotes of now. Only a flattening sends anything."""
+        with self._boundary(snapshot.known_at):
+            self.events = ()
+            self._take_events(snapshot.known_at)
+            self.portfolio.mark(mark_prices(snapshot), snapshot.session)
+            p = self.portfolio
+            if breaches := loss_breaches(p.nav, p.day_start_nav, p.peak_nav, self.settings.validation):
+                change = after_breaches(self.mode, breaches)
+                self.set_mode(change.mode, change.reason, snapshot.known_at)
+            if self.mode is Mode.EMERGENCY and not self.tracker.open_orders:
+                book = p.book(snapshot.known_at, (), self.carry)
+                self._send(self._flattening(book, snapshot), book, snapshot)
 
     def set_mode(self, mode: Mode, reason: str, known_at: int) -> None:
         """Change the mode for a reason that is journaled."""
@@ -94,7 +140,7 @@ class Session:
             raise DataError(f"a change to {mode} needs a reason; it is journaled")
         if mode != self.mode:
             self._record("mode", known_at, {"from": self.mode, "to": mode, "reason": reason})
-            self.mode = mode
+            self.mode, self.mode_reason = mode, reason
 
     # ---- inside -----------------------------------------------------------------------------------------------
 
@@ -121,15 +167,28 @@ class Session:
                 self._record(type(event).__name__.lower(), known_at, {"event": event})
 
     def _plan(self, decision: Decision, book: Book, snapshot: Snapshot) -> tuple[OrderIntent, ...]:
-        if self.mode not in SENDING or snapshot.minutes_to_close <= 0:
-            return ()
-        target, reason = decision.target, "target"
         if self.mode is Mode.EMERGENCY:
-            n = len(snapshot.symbols)
-            target, reason = Target(np.zeros(n), np.ones(n, dtype=bool)), "flatten"
-        execution, validation = self.settings.execution, self.settings.validation
-        planned = plan_orders(target, book, snapshot, execution, self.universe, system=self.name, reason=reason)
-        guarded = apply_guards(planned, book, snapshot, validation, reduce_only=self._reduce_only)
+            return self._flattening(book, snapshot)
+        if self.mode not in SENDING:
+            return ()
+        return self._towards(decision.target, "target", book, snapshot, decision.carry.day_weight)
+
+    def _flattening(self, book: Book, snapshot: Snapshot) -> tuple[OrderIntent, ...]:
+        n = len(snapshot.symbols)
+        return self._towards(Target(np.zeros(n), np.ones(n, dtype=bool)), "flatten", book, snapshot)
+
+    def _towards(
+        self, target: Target, reason: str, book: Book, snapshot: Snapshot, day_weight: FloatArray | None = None
+    ) -> tuple[OrderIntent, ...]:
+        """The orders that may leave; at the last bar of a session none. `day_weight` (N,) may go to the auction."""
+        if snapshot.minutes_to_close <= 0:
+            return ()
+        planned = plan_orders(
+            target, book, snapshot, self.settings.execution, self.universe,
+            system=self.name, reason=reason, day_weight=day_weight,
+        )  # fmt: skip
+        guarded = self.guard(planned, book, snapshot, self._reduce_only)
+        self.held = guarded.held
         if guarded.held:
             self._record("held_back", snapshot.known_at, {"orders": guarded.held})
         return guarded.intents
@@ -154,17 +213,20 @@ class Session:
         change = after_breaches(self.mode, decision.breaches)
         self.set_mode(change.mode, change.reason, known_at)
 
-    def _summary(self, decision: Decision, book: Book) -> dict[str, Any]:
-        held = {s: float(w) for s, w in zip(decision.symbols, decision.target.weights) if w != 0}
+    def _plain_guards(
+        self, intents: tuple[OrderIntent, ...], book: Book, snapshot: Snapshot, reduce_only: bool
+    ) -> Guarded:
+        return apply_guards(intents, book, snapshot, self.settings.validation, reduce_only=reduce_only)
+
+    def _receipt(self, decision: Decision, book: Book, snapshot: Snapshot) -> dict[str, Any]:
+        """All that is needed to explain the decision, to repeat it, and to go on from it."""
         return {
             "digest": self.last_digest,
-            "snapshot": decision.snapshot_digest,
-            "config": decision.config_digest,
-            "artifacts": decision.artifacts_digest,
             "mode": self.mode,
-            "nav": book.nav,
-            "target": held,
-            "breaches": decision.breaches,
+            "decision": decision,
+            "book": book,
+            "snapshot": without_windows(snapshot),
+            "portfolio": self.portfolio.state(),
         }
 
     def _record(self, kind: str, known_at: int, payload: Mapping[str, Any]) -> None:
@@ -188,6 +250,16 @@ class Session:
             if not done and self.mode not in STICKY:
                 error = sys.exception()
                 self.set_mode(Mode.OBSERVE, f"{type(error).__name__}: {error}", known_at)
+
+
+def without_windows(snapshot: Snapshot) -> Snapshot:
+    """The snapshot without the windows of sequential models, which are the rows of earlier snapshots."""
+    features, daily = snapshot.features, snapshot.daily
+    return replace(
+        snapshot,
+        features=replace(features, window=features.window[:, :0]),
+        daily=replace(daily, window=daily.window[:, :0]),
+    )
 
 
 def _the_decide() -> DecideFunction:

@@ -18,8 +18,9 @@ from workbench.core.errors import WorkbenchError
 from workbench.core.horizon import N_HORIZONS
 from workbench.core.results import BacktestResult
 from workbench.core.types import Decision, Fill, State
+from workbench.execution.events import LiveEvent
 from workbench.execution.portfolio import Portfolio
-from workbench.gateway.events import Charged, Event, Filled
+from workbench.gateway.events import Charged, Filled
 
 TOLERANCE_USD = 1e-6
 """Per million dollars of NAV: how far the two ways to compute a bar's P&L may differ."""
@@ -46,7 +47,7 @@ class Tally:
         self._before = (portfolio.nav, portfolio.shares.copy(), portfolio.marks.copy())
         self.start_nav = portfolio.nav
 
-    def add(self, row: int, events: tuple[Event, ...], leverage: FloatArray) -> None:
+    def add(self, row: int, events: tuple[LiveEvent, ...], leverage: FloatArray) -> None:
         """The money of one bar: call after the portfolio was marked at its end and before anything else happens."""
         p, v = self.portfolio, self._v
         nav, shares, marks = self._before

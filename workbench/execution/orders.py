@@ -1,42 +1,23 @@
-"""The life of our own orders as we know it: named sets of states, and the tracker that moves orders through them."""
+"""The orders of one system as it knows them, through named states."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import StrEnum
 
 from workbench.core.errors import DataError
 from workbench.core.types import OrderIntent
-from workbench.gateway.events import Accepted, Cancelled, Event, Filled, Rejected
+from workbench.execution.events import Corrected, LiveEvent
+from workbench.execution.order_states import AT_BROKER, DONE, NEXT, OPEN, OrderState
+from workbench.gateway.events import Accepted, Cancelled, Filled, Rejected
 
-
-class OrderState(StrEnum):
-    """What we know about an order. An event may arrive late or twice; the state never moves backwards."""
-
-    INTENDED = "intended"
-    """Journaled, not yet sent."""
-    SENT = "sent"
-    ACCEPTED = "accepted"
-    PARTIAL = "partial"
-    FILLED = "filled"
-    CANCELLED = "cancelled"
-    REJECTED = "rejected"
-
-
-OPEN = frozenset({OrderState.INTENDED, OrderState.SENT, OrderState.ACCEPTED, OrderState.PARTIAL})
-AT_BROKER = frozenset({OrderState.SENT, OrderState.ACCEPTED, OrderState.PARTIAL})
-DONE = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED})
-
-# state -> the states that may follow; a fill may overtake the acceptance
-NEXT: dict[OrderState, frozenset[OrderState]] = {
-    OrderState.INTENDED: frozenset({OrderState.SENT, OrderState.CANCELLED, OrderState.REJECTED}),
-    OrderState.SENT: frozenset({OrderState.ACCEPTED, OrderState.PARTIAL, *DONE}),
-    OrderState.ACCEPTED: frozenset({OrderState.PARTIAL, *DONE}),
-    OrderState.PARTIAL: frozenset({OrderState.PARTIAL, OrderState.FILLED, OrderState.CANCELLED}),
-    OrderState.FILLED: frozenset(),
-    OrderState.CANCELLED: frozenset(),
-    OrderState.REJECTED: frozenset(),
-}
+__all__ = [
+    "AT_BROKER",
+    "DONE",
+    "NEXT",
+    "OPEN",
+    "OrderState",
+    "OrderTracker",
+]
 
 
 class OrderTracker:
@@ -79,8 +60,15 @@ class OrderTracker:
         """The order left for the broker."""
         self._become(order_ref, OrderState.SENT)
 
-    def apply(self, event: Event) -> bool:
+    def adopt(self, intent: OrderIntent) -> None:
+        """Take over an order that was sent before a restart; `quantity` is what remains of it."""
+        self.intend(intent)
+        self.sent(intent.order_ref)
+
+    def apply(self, event: LiveEvent) -> bool:
         """Move the order that `event` speaks of; False if the event was already counted or concerns none of ours."""
+        if isinstance(event, Corrected):
+            return self._apply_correction(event)
         if not isinstance(event, (Accepted, Filled, Cancelled, Rejected)) or event.order_ref not in self._intents:
             return False
         if isinstance(event, Filled):
@@ -100,6 +88,16 @@ class OrderTracker:
             self._remaining[event.order_ref] = left
         self._become(event.order_ref, OrderState.PARTIAL if left > 0 else OrderState.FILLED)
         return True  # a fill after a cancel is still a fill: money moved
+
+    def _apply_correction(self, event: Corrected) -> bool:
+        if event.order_ref not in self._intents or event.after.exec_id in self._executions:
+            return False
+        self._executions |= {event.before.exec_id, event.after.exec_id}
+        if event.order_ref in self._remaining:
+            self._remaining[event.order_ref] -= event.after.quantity - event.before.quantity
+            if self._remaining[event.order_ref] <= 0:
+                self._become(event.order_ref, OrderState.FILLED)
+        return True
 
     def _become(self, order_ref: str, state: OrderState) -> bool:
         if state not in NEXT[self._state[order_ref]]:

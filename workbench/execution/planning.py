@@ -10,6 +10,13 @@ Differences of less than one lot are left alone unless they close the position. 
 out, except that one which closes a position is never blocked: otherwise dust could not be sold. A symbol of unknown
 expected volume is never increased; it may be reduced without that cap. Where a symbol cannot be shorted the position
 stops at zero (a short already there is not increased).
+
+With `day_auction`, what a growing position gets from day horizons trades in the closing auction:
+
+    day part = min(shares that grow, (day weight decided - day weight held, never more than is held) * NAV / price)
+
+It waits until the window before the auction's cut-off; inside the window it is the one order of its symbol (MOC), and
+the rest waits; afterwards everything follows the policy again. What shrinks a position never waits.
 """
 
 from __future__ import annotations
@@ -24,7 +31,7 @@ from workbench.core.digest import digest
 from workbench.core.errors import DataError
 from workbench.core.types import Book, OrderIntent, Snapshot, Target
 from workbench.core.universe import Universe
-from workbench.execution.policies import price_order
+from workbench.execution.policies import AUCTION_CUTOFF_MINUTES, auction_open, price_order
 from workbench.execution.portfolio import mark_prices
 
 EPSILON = 1e-9
@@ -40,14 +47,16 @@ def plan_orders(
     *,
     system: str = "main",
     reason: str = "target",
+    day_weight: FloatArray | None = None,
 ) -> tuple[OrderIntent, ...]:
     """The orders that take `book` towards `target`, reductions first, then in the order of the symbols.
 
     At most one order per symbol and decision; its reference is a digest of (system, known_at, symbol), so that planning
-    the same decision again can never send it twice. :class:`DataError` if the symbols differ.
+    the same decision again can never send it twice. `day_weight` (N,): the part of the target with an overnight mandate
+    (the decision's ``carry.day_weight``), of use with `day_auction` alone. :class:`DataError` if the symbols differ.
     """
     _same_symbols(book, snapshot, universe)
-    _check_target(target, snapshot)
+    _check_target(target, snapshot, day_weight)
     price = mark_prices(snapshot)
     able = target.tradable & ~snapshot.halted & np.isfinite(target.weights) & (price > 0)
     held = book.positions + _pending(book)
@@ -56,19 +65,21 @@ def plan_orders(
     wanted = np.where(able, wanted_shares(exact, held, lot, snapshot.shortable), held)
     quantity = _quantities(wanted, held, snapshot.expected_volume[0], lot, settings, price)
     side = np.sign(wanted - held)
+    quantity, on_close = _split(quantity, held, side, day_weight, book, snapshot, settings, lot)
     order = np.argsort(side * held >= 0, kind="stable")  # what reduces comes first
-    chosen = [int(i) for i in order if quantity[i] > 0]
     stem = digest(system, int(snapshot.known_at))
 
     def intent(i: int) -> OrderIntent:
         instrument, way = universe.instruments[i], int(side[i])
-        kind, limit = price_order(settings.policy, way, i, snapshot, settings.limit_offset_bps, instrument.min_tick)
+        kind, limit = "MOC", float("nan")
+        if not on_close[i]:
+            kind, limit = price_order(settings.policy, way, i, snapshot, settings.limit_offset_bps, instrument.min_tick)
         reference, shares, mid = _reference(stem, instrument.symbol), int(quantity[i]), float(price[i])
         return OrderIntent(
             reference, instrument.symbol, way, shares, kind, limit, "DAY", snapshot.known_at, mid, reason
         )
 
-    return tuple(intent(i) for i in chosen)
+    return tuple(intent(int(i)) for i in order if quantity[i] > 0)
 
 
 def order_reference(system: str, known_at: int, symbol: str) -> str:
@@ -116,6 +127,46 @@ def _quantities(
     return np.where(small, 0.0, capped)
 
 
+def _split(
+    quantity: FloatArray,
+    held: FloatArray,
+    side: FloatArray,
+    day_weight: FloatArray | None,
+    book: Book,
+    snapshot: Snapshot,
+    settings: ExecutionSettings,
+    lot: FloatArray,
+) -> tuple[FloatArray, BoolArray]:
+    """(N,) shares to send now of `quantity`, and whether they are for the closing auction."""
+    never = np.zeros(len(quantity), dtype=bool)
+    if not settings.day_auction or day_weight is None or not snapshot.minutes_to_close > AUCTION_CUTOFF_MINUTES:
+        return quantity, never
+    price, reduces = mark_prices(snapshot), side * held < 0
+    auction = _day_part(quantity, held, side, day_weight, book, price, lot)
+    auction = np.where(auction * price >= settings.min_notional, auction, 0.0)
+    rest = quantity - auction
+    small = (auction > 0) & ~reduces & ~(rest * price >= settings.min_notional)
+    on_close = (auction > 0) & ~reduces if auction_open(snapshot.minutes_to_close) else never
+    return np.where(on_close, auction, np.where(small, 0.0, rest)), on_close
+
+
+def _day_part(
+    quantity: FloatArray,
+    held: FloatArray,
+    side: FloatArray,
+    day_weight: FloatArray,
+    book: Book,
+    price: FloatArray,
+    lot: FloatArray,
+) -> FloatArray:
+    """(N,) shares of `quantity` that grow a position and come from day horizons, in whole lots."""
+    grows = np.maximum(quantity - np.where(side * held < 0, np.abs(held), 0.0), 0.0)
+    per_weight = np.where(price > 0, book.nav / np.where(price > 0, price, 1.0), 0.0)  # shares
+    before = np.minimum(np.maximum(side * book.carry.day_weight, 0.0) * per_weight, np.maximum(side * held, 0.0))
+    added = np.where(np.isfinite(day_weight), side * day_weight, 0.0) * per_weight - before
+    return np.asarray(np.floor((np.minimum(grows, np.maximum(added, 0.0)) + EPSILON) / lot) * lot)
+
+
 def _pending(book: Book) -> FloatArray:
     """(N,) signed shares that open orders still bring."""
     pending = np.zeros(len(book.symbols))
@@ -137,7 +188,9 @@ def _same_symbols(book: Book, snapshot: Snapshot, universe: Universe) -> None:
         )
 
 
-def _check_target(target: Target, snapshot: Snapshot) -> None:
+def _check_target(target: Target, snapshot: Snapshot, day_weight: FloatArray | None) -> None:
+    if day_weight is not None and day_weight.shape != target.weights.shape:
+        raise DataError(f"day_weight of shape {day_weight.shape} for {target.weights.shape[0]} target weights")
     if target.weights.shape != (len(snapshot.symbols),):
         raise DataError(f"target has {target.weights.shape[0]} weights for {len(snapshot.symbols)} symbols")
     if np.isinf(target.weights).any():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from workbench.core.arrays import FloatArray
 from workbench.core.errors import DataError, WorkbenchError
-from workbench.core.types import Book, Carry, OrderIntent, Snapshot
-from workbench.gateway.events import Charged, Event, Filled
+from workbench.core.types import Book, Carry, Fill, OrderIntent, Snapshot
+from workbench.execution.events import Commissioned, Corrected, LiveEvent
+from workbench.gateway.events import Charged, Filled
 
 
 def mark_prices(snapshot: Snapshot) -> FloatArray:
@@ -35,15 +39,21 @@ class Portfolio:
         self.stale_marks = 0
         self._session = -1
 
-    def apply(self, event: Event) -> None:
-        """Book a fill or a charge; other events move nothing."""
+    def apply(self, event: LiveEvent) -> None:
+        """Book a fill, its correction, a commission or a charge; other events move nothing."""
         if isinstance(event, Filled):
-            fill = event.fill
-            self.shares[self._index(fill.symbol)] += fill.side * fill.quantity
-            self.cash -= fill.side * fill.quantity * fill.price + fill.commission
-            self.traded_today += fill.quantity * fill.price
-        elif isinstance(event, Charged):
+            self._book(event.fill, 1)
+        elif isinstance(event, Corrected):
+            self._book(event.before, -1)
+            self._book(event.after, 1)
+        elif isinstance(event, (Commissioned, Charged)):
             self.cash -= event.amount
+
+    def _book(self, fill: Fill, sign: int) -> None:
+        """Book a fill, or with `sign` -1 take it back."""
+        self.shares[self._index(fill.symbol)] += sign * fill.side * fill.quantity
+        self.cash -= sign * (fill.side * fill.quantity * fill.price + fill.commission)
+        self.traded_today += sign * fill.quantity * fill.price
 
     def mark(self, prices: FloatArray, session: int) -> None:
         """Value the book at `prices` (N,). A new `session` starts its day at the last value of the one before."""
@@ -64,6 +74,32 @@ class Portfolio:
         if self.nav <= 0:
             raise WorkbenchError(f"net asset value fell to {self.nav:.2f} USD: there is nothing left to size against")
         return self.shares * np.where(self.shares != 0, self.marks, 0.0) / self.nav
+
+    def state(self) -> dict[str, Any]:
+        """The whole book in plain numbers (NaN as None), for :meth:`of_state`."""
+        return {
+            "shares": {s: float(q) for s, q in zip(self.symbols, self.shares) if q},
+            "marks": {s: float(m) for s, m in zip(self.symbols, self.marks) if np.isfinite(m)},
+            "cash": self.cash,
+            "nav": self.nav,
+            "day_start_nav": self.day_start_nav,
+            "peak_nav": self.peak_nav,
+            "traded_today": self.traded_today,
+            "stale_marks": self.stale_marks,
+            "session": self._session,
+        }
+
+    @classmethod
+    def of_state(cls, symbols: tuple[str, ...], state: Mapping[str, Any]) -> Portfolio:
+        """The book that :meth:`state` wrote, exactly; :class:`DataError` if it holds a symbol not in `symbols`."""
+        book = cls(symbols, state["cash"], state["shares"])
+        for symbol, mark in state["marks"].items():
+            if symbol in book._column:
+                book.marks[book._index(symbol)] = mark
+        book.nav, book.day_start_nav, book.peak_nav = state["nav"], state["day_start_nav"], state["peak_nav"]
+        book.traded_today, book.stale_marks = state["traded_today"], state["stale_marks"]
+        book._session = state["session"]
+        return book
 
     def book(self, as_of: int, open_orders: tuple[OrderIntent, ...], carry: Carry) -> Book:
         """The book as the next decision sees it."""

@@ -146,13 +146,21 @@ d_rank_ret_120 -0.5 0.5 rank of d_ret_120
 )
 
 
-def catalogue(has_quotes: bool) -> tuple[FeatureSpec, ...]:
-    """The features of five-minute bars, in the order of the columns; those that need quotes only with them.
+FLOW_FEATURES = ("ofi_1", "ofi_6", "rank_ofi")
+"""Features of the order flow inside a bar: they need every quote update, not just the quote at the bar's end."""
+
+
+def catalogue(has_quotes: bool, order_flow: bool = True) -> tuple[FeatureSpec, ...]:
+    """The features of five-minute bars, in the order of the columns; those that need quotes only with them, and those
+    of the order flow only with `order_flow`.
 
     >>> [s.name for s in catalogue(False)][:2], len(catalogue(True)) - len(catalogue(False))
     (['ret_1', 'ret_2'], 11)
+    >>> len(catalogue(True)) - len(catalogue(True, order_flow=False))
+    3
     """
-    return BAR_FEATURES + QUOTE_FEATURES if has_quotes else BAR_FEATURES
+    every = BAR_FEATURES + QUOTE_FEATURES if has_quotes else BAR_FEATURES
+    return every if order_flow else tuple(s for s in every if s.name not in FLOW_FEATURES)
 
 
 def daily_catalogue() -> tuple[FeatureSpec, ...]:

@@ -29,9 +29,18 @@ Progress = Callable[[int, int, str], None]
 """``progress(done, total, what)``."""
 
 
-def has_full_quotes(bars: Bars) -> bool:
-    """Whether bars carry all that the quote features need: bid, ask, their sizes and order-flow imbalance."""
-    return all(getattr(bars, name) is not None for name in QUOTE_FIELDS)
+TOP_FIELDS = ("bid", "ask", "bid_size", "ask_size")
+"""Of a bar's quote fields, those that stand at its end."""
+
+
+def carries_quotes(bars: Bars, settings: FeatureSettings) -> bool:
+    """Whether `bars` carry all that the quote features of `settings` need."""
+    return settings.quotes != "none" and not _missing_quotes(bars, settings)
+
+
+def _missing_quotes(bars: Bars, settings: FeatureSettings) -> list[str]:
+    needed = TOP_FIELDS if settings.quotes == "top" else QUOTE_FIELDS
+    return [name for name in needed if getattr(bars, name) is None]
 
 
 class FeatureEngine:
@@ -62,7 +71,10 @@ class FeatureEngine:
         self.settings = settings or FeatureSettings()
         self.has_quotes = has_quotes
         self.extra = extra
-        self.names = (*(s.name for s in catalogue(has_quotes)), *(u.name for u in extra))
+        every = [s.name for s in catalogue(has_quotes)]
+        kept = [s.name for s in catalogue(has_quotes, order_flow=self.settings.quotes != "top")]
+        self._computed, self._kept = len(every), [every.index(name) for name in kept]
+        self.names = (*kept, *(u.name for u in extra))
         self.closing_minutes = closing_minutes
         if len(set(self.names)) != len(self.names):
             raise ConfigError(f"user features {', '.join(u.name for u in extra)} must have different names")
@@ -85,6 +97,11 @@ class FeatureEngine:
         self._seen_at: list[int] = []  # and their numbers
         self._recent: Bars | None = None  # rows that user features may look back on
         self._tail: FeatureHistory | None = None
+
+    @property
+    def last_ts(self) -> int:
+        """End of the last bar taken in, UTC ns; -1 before the first."""
+        return self._last_ts
 
     def load_daily(self, daily: Bars) -> None:
         """Daily bars; each is used only from the first session that opens after its close. May be repeated, say every
@@ -133,8 +150,7 @@ class FeatureEngine:
             raise DataError("there is no bar to advance over; the engine needs at least one row")
         if bars.ts[0] <= self._last_ts:
             raise LookAheadError(f"bar {bars.ts[0]} ns does not come after the last one, {self._last_ts} ns")
-        if self.has_quotes and not has_full_quotes(bars):
-            missing = [name for name in QUOTE_FIELDS if getattr(bars, name) is None]
+        if self.has_quotes and (missing := _missing_quotes(bars, self.settings)):
             raise DataError(
                 f"the engine has quote features but the bars lack {', '.join(missing)}; give has_quotes=False"
             )
@@ -171,7 +187,11 @@ class FeatureEngine:
     def _advance_session(self, bars: Bars, values: FloatArray, level: FloatArray, spread: FloatArray) -> None:
         trades = _stack(bars, TRADE_FIELDS)
         quotes = _stack(bars, QUOTE_FIELDS) if self.has_quotes else None
-        self._core.advance(bars.bar_of_session, trades, quotes, values, level)
+        whole = len(self._kept) == self._computed
+        computed = values if whole else np.empty((*bars.shape, self._computed))
+        self._core.advance(bars.bar_of_session, trades, quotes, computed, level)
+        if not whole:
+            values[:, :, : len(self._kept)] = computed[:, :, self._kept]
         if bars.bid is not None and bars.ask is not None:
             spread[:] = quoted_spread(bars.bid, bars.ask)
         else:
@@ -230,10 +250,15 @@ def build_history(
     """The features of all of `bars` at once: the engine in one go.
 
     The universe is cut to the symbols of `bars`, in their order. The quote features are in the schema where the bars
-    carry bid, ask, sizes and order-flow imbalance.
+    carry bid, ask, sizes and order-flow imbalance, and `settings.quotes` lets them.
     """
+    settings = settings or FeatureSettings()
     engine = FeatureEngine(
-        universe.select(bars.symbols), settings, has_full_quotes(bars), extra=extra, closing_minutes=closing_minutes
+        universe.select(bars.symbols),
+        settings,
+        carries_quotes(bars, settings),
+        extra=extra,
+        closing_minutes=closing_minutes,
     )
     if daily is not None:
         engine.load_daily(daily)
@@ -256,8 +281,9 @@ def _refuse_impossible(bars: Bars) -> None:
 
 
 def _stack(bars: Bars, names: tuple[str, ...]) -> FloatArray:
-    """(T, 5, N) fields side by side, as the compiled engine takes them."""
-    return np.stack([getattr(bars, name) for name in names], axis=1)
+    """(T, 5, N) fields side by side, as the compiled engine takes them; NaN where a field is absent."""
+    absent = np.full(bars.shape, np.nan)
+    return np.stack([absent if (v := getattr(bars, name)) is None else v for name in names], axis=1)
 
 
 def _join(past: Bars, bars: Bars) -> Bars:

@@ -1,19 +1,21 @@
-"""The append-only record: what was known, decided, intended and filled, written before anything is acted upon."""
+"""What a journal is: numbered entries in order, written before anything is acted upon, and the journals in memory."""
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
-from pathlib import Path
-from typing import Any, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack
 
 import numpy as np
 
+from workbench.core.clock import Clock, SystemClock
 from workbench.core.errors import WorkbenchError
+
+if TYPE_CHECKING:
+    from workbench.journal.codec import Codec
 
 
 class JournalError(WorkbenchError):
@@ -22,20 +24,82 @@ class JournalError(WorkbenchError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One record: `number` counts from 1, `known_at` is UTC ns, `payload` holds plain JSON types."""
+    """One record. `number` rises with every entry; `known_at` and `recorded_at` are UTC ns.
+
+    `known_at` is when the content could be known, by the clock of whatever is traded; `recorded_at` when it was
+    written, by the machine's clock (0: unknown). `session` is the run that wrote it, `system` the trading system,
+    `ref` the order or command that it is about; each is empty where there is none.
+    """
 
     number: int
+    session: str
+    system: str
     kind: str
     known_at: int
+    recorded_at: int
+    ref: str
     payload: dict[str, Any]
 
 
 class Journal(Protocol):
     """Anything that keeps records in order. When `record` returns, the record is safe; else :class:`JournalError`."""
 
-    def record(self, kind: str, known_at: int, payload: Mapping[str, Any]) -> None:
+    def record(self, kind: str, known_at: int, payload: Mapping[str, Any]) -> int | None:
         """Append one record."""
         ...
+
+
+Kinds = str | tuple[str, ...] | None
+
+
+class Filters(TypedDict, total=False):
+    """Which entries are wanted, besides their kind: see :class:`Query`."""
+
+    after: int
+    session: str | None
+    system: str | None
+    ref: str | None
+    since: int | None
+    until: int | None
+    newest_first: bool
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Entries of `kind` (one, several, or None for all) numbered above `after`, in order or `newest_first`.
+
+    `session`, `system`, `ref` must equal where given; ``since <= known_at <= until``; at most `limit` entries.
+    """
+
+    kind: Kinds = None
+    after: int = 0
+    session: str | None = None
+    system: str | None = None
+    ref: str | None = None
+    since: int | None = None
+    until: int | None = None
+    newest_first: bool = False
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 0:
+            raise JournalError(f"limit={self.limit} entries cannot be read; give 0 or more, or None for all")
+
+    @property
+    def kinds(self) -> tuple[str, ...] | None:
+        """The kinds wanted; None means every kind."""
+        return (self.kind,) if isinstance(self.kind, str) else self.kind
+
+    def wants(self, entry: Entry) -> bool:
+        """Whether `entry` is among those wanted (`limit` aside)."""
+        return (
+            entry.number > self.after
+            and (self.kinds is None or entry.kind in self.kinds)
+            and all(getattr(self, n) in (None, getattr(entry, n)) for n in ("session", "system", "ref"))
+            and (self.since is None or entry.known_at >= self.since)
+            and (self.until is None or entry.known_at <= self.until)
+        )
 
 
 def plain(value: Any) -> Any:
@@ -66,21 +130,34 @@ def plain(value: Any) -> Any:
 
 
 class MemoryJournal:
-    """Keeps entries in memory: for tests and notebooks.
+    """Keeps entries in memory: for tests and notebooks. With a `codec`, payloads read back exactly as from a database.
 
     >>> journal = MemoryJournal(); journal.record("mode", 5, {"to": "LIVE"}); journal.entries[0].payload
+    1
     {'to': 'LIVE'}
     """
 
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
+    def __init__(self, *, session: str = "", codec: Codec | None = None, clock: Clock | None = None) -> None:
+        self.session, self.entries = session, []  # type: str, list[Entry]
+        self._codec, self._clock = codec, clock or SystemClock()
 
-    def record(self, kind: str, known_at: int, payload: Mapping[str, Any]) -> None:
-        self.entries.append(Entry(len(self.entries) + 1, kind, int(known_at), plain(payload)))
+    def record(self, kind: str, known_at: int, payload: Mapping[str, Any], *, system: str = "", ref: str = "") -> int:
+        """Append one record; its number, from 1."""
+        kept = self._codec.decode(self._codec.encode(payload)) if self._codec else plain(payload)
+        number = len(self.entries) + 1
+        self.entries.append(Entry(number, self.session, system, kind, int(known_at), self._clock.now(), ref, kept))
+        return number
 
-    def read(self, kind: str | None = None) -> Iterator[Entry]:
-        """Entries in order, of one `kind` if given."""
-        return (e for e in self.entries if kind is None or e.kind == kind)
+    def read(self, kind: Kinds = None, **filters: Unpack[Filters]) -> Iterator[Entry]:
+        """The entries that a :class:`Query` with these values wants."""
+        query = Query(kind, **filters)
+        entries = reversed(self.entries) if query.newest_first else iter(self.entries)
+        return islice((e for e in entries if query.wants(e)), query.limit)
+
+    def last(self, kind: Kinds = None, **filters: Unpack[Filters]) -> Entry | None:
+        """The newest entry wanted; None where there is none."""
+        filters["newest_first"], filters["limit"] = True, 1
+        return next(self.read(kind, **filters), None)
 
 
 class CountingJournal:
@@ -91,75 +168,3 @@ class CountingJournal:
 
     def record(self, kind: str, known_at: int, payload: Mapping[str, Any]) -> None:
         self.counts[kind] += 1
-
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    kind TEXT NOT NULL,
-    known_at INTEGER NOT NULL,
-    payload TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS entries_kind ON entries (kind, number);
-CREATE TRIGGER IF NOT EXISTS entries_never_change BEFORE UPDATE ON entries
-BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS entries_never_go BEFORE DELETE ON entries
-BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
-"""
-
-
-class SqliteJournal:
-    """A journal in one SQLite file, in WAL mode so that readers never wait for the writer, synced at every record.
-
-    Every `record` is a transaction of its own: once it returns the entry survives a crash of the machine. Triggers
-    refuse updates and deletions. One writer; any number of readers open the same file with `read_only`.
-    """
-
-    def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
-        self.path = Path(path)
-        self._read_only = read_only
-        try:
-            if read_only:
-                self._db = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)
-            else:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._db = sqlite3.connect(self.path, isolation_level=None)
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=FULL")
-                self._db.executescript(_SCHEMA)
-        except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"journal {self.path} cannot be opened: {error}") from error
-
-    def record(self, kind: str, known_at: int, payload: Mapping[str, Any]) -> None:
-        if self._read_only:
-            raise JournalError(f"journal {self.path} was opened read-only; open it without `read_only` to write")
-        text = json.dumps(plain(payload), allow_nan=False, separators=(",", ":"))
-        try:
-            self._db.execute(
-                "INSERT INTO entries (kind, known_at, payload) VALUES (?, ?, ?)", (kind, int(known_at), text)
-            )
-        except sqlite3.Error as error:
-            raise JournalError(f"journal {self.path} did not take a {kind!r} record: {error}") from error
-
-    def read(self, kind: str | None = None, after: int = 0) -> Iterator[Entry]:
-        """Entries in order, of one `kind` if given, numbered above `after`."""
-        where = "number > ?" if kind is None else "number > ? AND kind = ?"
-        values: tuple[Any, ...] = (after,) if kind is None else (after, kind)
-        try:
-            rows = self._db.execute(
-                f"SELECT number, kind, known_at, payload FROM entries WHERE {where} ORDER BY number", values
-            )
-            for number, name, known_at, text in rows:
-                yield Entry(number, name, known_at, json.loads(text))
-        except (sqlite3.Error, json.JSONDecodeError) as error:
-            raise JournalError(f"journal {self.path} cannot be read: {error}") from error
-
-    def close(self) -> None:
-        """Close the file; the journal can be opened again."""
-        self._db.close()
-
-    def __enter__(self) -> SqliteJournal:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

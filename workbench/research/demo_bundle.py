@@ -28,7 +28,7 @@ FAMILIES = ("FTRLProximal", "Ensemble", "LSTM")
 
 def make_demo_bundle(target: Path = DEMO_BUNDLE) -> int:
     """Train on the embedded market and write the bundle to `target`, without out-of-fold tables. Its size in bytes."""
-    settings = Settings().change(training={"profile": "demo", "families": FAMILIES})
+    settings = Settings().change(training={"profile": "demo", "families": FAMILIES}, features={"quotes": "top"})
     with TemporaryDirectory(prefix="demo-bundle-") as folder:
         job = Job.open(folder, settings)
         simulate(job)

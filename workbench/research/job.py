@@ -7,8 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from workbench.config import Settings
 from workbench.core.bars import Bars
+from workbench.core.calendar import iso_time
 from workbench.core.digest import digest
 from workbench.core.errors import DataError
 from workbench.core.units import BAR_MINUTES, SESSION_MINUTES
@@ -95,19 +98,32 @@ class Job:
     @cached_property
     def bars(self) -> Bars:
         """The 5-minute bars, of the configured symbols or of all."""
-        return self.store.serve(BAR_MINUTES, symbols=self.settings.system.symbols or None)
+        return self._seen(self.store.serve(BAR_MINUTES, symbols=self.settings.system.symbols or None))
 
     @cached_property
     def daily(self) -> Bars:
         """The daily bars of the same symbols; those that the source lacks are summed up from the intraday bars."""
-        return self.store.serve(SESSION_MINUTES, symbols=self.bars.symbols)
+        return self._seen(self.store.serve(SESSION_MINUTES, symbols=self.bars.symbols))
 
     @cached_property
     def minute(self) -> Bars | None:
         """The 1-minute bars, where there are any: they tell which barrier was touched first."""
         if 1 not in self.store.intervals():
             return None
-        return self.store.serve(1, symbols=self.bars.symbols)
+        return self._seen(self.store.serve(1, symbols=self.bars.symbols))
+
+    def _seen(self, bars: Bars) -> Bars:
+        """What research may see of `bars`: sessions up to ``data.until``."""
+        if not self.settings.data.until:
+            return bars
+        last = int(np.datetime64(self.settings.data.until, "D").astype(np.int64))
+        seen = bars.rows(0, int(np.searchsorted(bars.session, last, side="right")))
+        if not len(seen.ts):
+            raise DataError(
+                f"data.until = {self.settings.data.until} lies before the first bar, {iso_time(bars.ts[0])}; "
+                "set a later date, or none"
+            )
+        return seen
 
     @cached_property
     def history(self) -> FeatureHistory:

@@ -1,0 +1,94 @@
+"""The heart of an engine: beside the step thread it shows life, hears commands and panic.flag, and can always cancel.
+
+A step may be slow or stuck in a broker's time-out; the heart still takes halt, flatten and cancel, and has the orders
+cancelled at once. The mode itself changes in the step thread, which gets the same command.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workbench.commands import Command, CommandError, CommandStore, read_panic
+from workbench.logs import logger
+
+STATE = "engine.state.json"
+STUCK_S = 120.0
+"""Real seconds without progress of the step thread after which the heart stops: then the watchdog acts."""
+URGENT = frozenset({"halt", "flatten", "cancel", "stop"})
+
+
+class Heart(threading.Thread):
+    """Writes ``engine.state.json`` every `every_s`, takes commands, watches panic.flag.
+
+    `cancel_now(reason)` must be safe from this thread; `deliver(command)` hands a command to the step thread.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        store: CommandStore,
+        every_s: float,
+        cancel_now: Callable[[str], None],
+        deliver: Callable[[Command], None],
+    ) -> None:
+        super().__init__(name="heart", daemon=True)
+        self.folder, self.store, self.every_s = folder, store, every_s
+        self._cancel_now, self._deliver = cancel_now, deliver
+        self._view: dict[str, Any] = {"phase": "starting"}
+        self._progress = time.monotonic()
+        self._panicked = ""
+        self._end = threading.Event()
+        self._log = logger("heart")
+
+    def show(self, view: dict[str, Any]) -> None:
+        """What the engine's state is now; also a sign that the step thread makes progress."""
+        self._view, self._progress = view, time.monotonic()
+
+    def run(self) -> None:
+        while not self._end.wait(self.every_s):
+            self.beat()
+
+    def beat(self) -> None:
+        """One beat: life, then commands, then panic."""
+        stuck = time.monotonic() - self._progress > STUCK_S
+        if not stuck:
+            self.write()
+        self._hear_panic()
+        try:
+            for command in self.store.take(time.time_ns()):
+                if command.action in URGENT:
+                    self._cancel_now(f"{command.action} by {command.issuer}")
+                self._deliver(command)
+                self.store.acknowledge(command.id, "delivered", time.time_ns())
+        except CommandError as error:  # panic.flag still works
+            self._log.error("commands cannot be read", error=str(error))
+
+    def write(self) -> None:
+        """Replace the state file: readers see the old or the new one, never a part."""
+        state = {**self._view, "pid": os.getpid(), "heartbeat": time.time_ns()}
+        scratch = self.folder / f".{STATE}.part"
+        try:
+            scratch.write_text(json.dumps(state, allow_nan=False), encoding="utf-8")
+            os.replace(scratch, self.folder / STATE)
+        except OSError as error:  # a full disk must not stop the heart; the watchdog sees the missing beats
+            self._log.error("state cannot be written", error=str(error))
+
+    def stop(self) -> None:
+        """Beat no more; the state file stays as last written."""
+        self._end.set()
+        self.join(5.0)
+        self.write()
+
+    def _hear_panic(self) -> None:
+        action = read_panic(self.folder)
+        if action and action != self._panicked:
+            self._cancel_now("panic.flag")
+            now = time.time_ns()
+            self._deliver(Command(f"panic-{now}", action, "", "panic.flag", "operator", "panic.flag", now, now))
+        self._panicked = action or ""

@@ -1,0 +1,401 @@
+"""The engine: one account, many systems, one step thread. What happens at a bar end, between bars, and on command.
+
+    start    connect -> check the account -> restore the books -> reconcile -> fetch and journal the warm-up
+    bar end  cancel leftovers -> gather bars until grace -> journal them -> Session.step of every system -> send the net
+    between  reports, marks, loss limits, reconciliation every minute; a flattening does not wait for the next bar
+
+Everything runs in the thread that calls :meth:`EngineHost.run`; only the heart (:mod:`workbench.engine.heart`) may
+cancel from beside it, so that a slow step never blocks a cancel.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from workbench.commands import Command
+from workbench.core.clock import Clock, ScaledClock
+from workbench.core.errors import WorkbenchError
+from workbench.core.types import OrderIntent, Snapshot
+from workbench.core.units import BAR_MINUTES, NS_PER_DAY, NS_PER_MINUTE, NS_PER_SECOND
+from workbench.engine.accounts import AccountError, check_account
+from workbench.engine.agenda import last_bar_end, next_bar_end
+from workbench.engine.feed import Feed
+from workbench.engine.live_guard import LiveGuard
+from workbench.engine.modes import Mode, after_command
+from workbench.engine.plan import EnginePlan
+from workbench.engine.recovery import Past, Restored, SystemJournal, restore
+from workbench.engine.session import Session
+from workbench.engine.snapshots import MarketBatch, Snapshots
+from workbench.engine.systems import System
+from workbench.engine.verify import runtime
+from workbench.execution.account_broker import AccountBroker
+from workbench.execution.broker import BrokerTimeout, NotConnected
+from workbench.execution.ibkr.accounts import AccountKind
+from workbench.execution.live_facts import Margin
+from workbench.execution.reports import OutgoingOrder
+from workbench.journal import FallbackJournal, SqlJournal
+from workbench.metrics import Metrics
+
+WAIT_S = 0.02
+"""Real seconds between two looks at the clock when nothing is due."""
+ACT_AGAIN_WITHIN_NS = 2 * NS_PER_MINUTE
+"""After a crash a decision is carried on with only while it is this fresh; later its prices are of the past."""
+ASK_AT_ONCE = 8
+"""What-ifs in flight."""
+BAR_NS = BAR_MINUTES * NS_PER_MINUTE
+
+
+@dataclass
+class Desk:
+    """One system at work."""
+
+    system: System
+    snapshots: Snapshots
+    session: Session
+    snapshot: Snapshot | None = None
+
+
+@dataclass
+class Tally:
+    """What the engine counts."""
+
+    cycles: int = 0
+    missed: int = 0
+    """Bars on which nothing was decided because the engine was too late or nothing arrived."""
+    last_bar: int = 0
+    started_at: int = 0
+    sent: deque[int] = field(default_factory=lambda: deque(maxlen=4_000))  # times of orders sent, UTC ns
+
+
+class EngineHost:
+    """Runs `systems` of `plan` over `connection`, through `account`, keeping `journal`. See the module.
+
+    `publish` takes a plain dict of the engine's state after every turn of the loop.
+    """
+
+    def __init__(
+        self,
+        plan: EnginePlan,
+        systems: Sequence[System],
+        connection: Any,
+        account: AccountBroker,
+        journal: SqlJournal,
+        clock: Clock,
+        *,
+        fallback: FallbackJournal,
+        publish: Callable[[str], None] = lambda phase: None,
+    ) -> None:
+        self.plan, self.systems, self.connection, self.account = plan, tuple(systems), connection, account
+        self.journal, self.clock, self.fallback, self.publish = journal, clock, fallback, publish
+        self.settings = plan.first
+        self.metrics, self.tally = Metrics(), Tally()
+        self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self.desks: list[Desk] = []
+        self.account_id = ""
+        self.kind: AccountKind | str = "unknown"
+        self.feed: Feed | None = None
+        self.stopping = ""
+        """Why the engine is to stop; empty while it runs."""
+        self._reconcile_at = self._update_at = 0
+
+    # ---- start ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Connect, reconcile, warm up; when it returns the next bar is decided on. Sends nothing."""
+        self.publish("connecting")
+        greeting = self.connection.open()
+        self.account_id, self.kind = greeting.account, greeting.kind
+        self._follow_clock(greeting.server_time)
+        origins = {s.name: s.bundle.data_origin for s in self.systems}
+        check_account(greeting.account, self.settings.system.live_account, origins)
+        now = self.tally.started_at = self.clock.now()
+        restored = restore(self.journal, self.fallback, [s.name for s in self.systems])
+        self._record("engine", now, self._about(greeting))
+        self.publish("reconciling")
+        self.account.restore(restored.entries)
+        self.account.reconcile(self.clock.now())
+        self.desks = [self._open_desk(s, restored.systems.get(s.name)) for s in self.systems]
+        self.connection.qualify(self.plan.symbols)
+        self.connection.watch(self.plan.symbols)
+        self.publish("warming up")
+        self._warm_up()
+        self._carry_on(restored)
+        self.account.checkpoint()
+        self.journal.prune(time.time_ns() - self.settings.live.retention_days * NS_PER_DAY)
+        self._reconcile_at = self.clock.now() + self._ns(self.settings.live.reconcile_s)
+        self.publish("trading")
+
+    def _about(self, greeting: Any) -> dict[str, Any]:
+        """What a session must say about itself to be verified later."""
+        return {
+            "account": greeting.account,
+            "kind": str(greeting.kind),
+            "runtime": runtime(),
+            "plan": self.plan.to_json(),
+            "bundles": {s.name: {"id": s.bundle.id, "digest": s.bundle.digest, "demo": s.demo} for s in self.systems},
+        }
+
+    def _open_desk(self, system: System, past: Past | None) -> Desk:
+        """The system's session, with the book it had, or with its part of the account."""
+        broker = self.account.system(system.name, self._capital(system))
+        if system.settings.execution.policy == "adaptive":
+            broker.algo, broker.priority = "Adaptive", system.settings.execution.priority
+        session = Session(
+            lambda snapshot: system.stages,
+            broker,
+            SystemJournal(self.journal, system.name),
+            system.settings,
+            system.universe,
+            system.name,
+            mode=past.mode if past else Mode.LIVE,
+            fallback=self.fallback,
+            guard=LiveGuard(
+                self, system.settings, system.universe, lambda: session.decision, lambda: broker.open_orders
+            ),
+            portfolio=past.portfolio(system.universe.symbols, broker) if past else None,
+            carry=past.carry if past else None,
+            working=broker.open_orders,
+        )
+        return Desk(system, system.snapshots(), session)
+
+    def _capital(self, system: System) -> float:
+        """USD of a system that has no book yet: what was set, or an equal part of the account."""
+        told = self.account.account
+        part = np.nan if told is None else told.net_liquidation / len(self.systems)
+        capital = system.settings.system.capital or part
+        if not capital > 0:
+            raise AccountError(
+                f"the broker reports a net liquidation of {part * len(self.systems):g} USD: there is nothing to trade "
+                "with; fund the account, or set system.capital"
+            )
+        return capital
+
+    def _warm_up(self) -> None:
+        """Fetch history, journal it, feed it. A snapshot of the last bar is at hand afterwards."""
+        live, origin = self.settings.live, "live"
+        self.feed = Feed(self.connection, self.plan.symbols, self.clock, origin)
+        end = last_bar_end(self.clock.now() - self._ns(self.settings.data.bar_grace_s))
+        warm = self.feed.warm_up(end, live.warmup_sessions, live.warmup_days)
+        self._record("warmup", end, {"bars": warm.bars, "daily": warm.daily, "missing": warm.missing})
+        for desk in self.desks:
+            desk.snapshots.warm_up(warm.bars, warm.daily)
+        self.tally.last_bar = end
+
+    def _carry_on(self, restored: Restored) -> None:
+        """Send what is still missing of a decision that a crash cut short, while it is fresh."""
+        for desk in self.desks:
+            past = restored.systems.get(desk.system.name)
+            if past is None or past.decision is None or past.snapshot is None:
+                continue
+            desk.session.decision, desk.snapshot = past.decision, past.snapshot
+            if self.clock.now() - past.decision.known_at < ACT_AGAIN_WITHIN_NS:
+                desk.session.act_again(past.decision, past.snapshot)
+        self._flush()
+
+    # ---- the loop ---------------------------------------------------------------------------------------------
+
+    def run(self, until: int | None = None) -> None:
+        """Turn until told to stop, or until the clock passes `until`."""
+        while not self.stopping and (until is None or self.clock.now() < until):
+            if not self.turn():
+                time.sleep(WAIT_S)
+
+    def turn(self) -> bool:
+        """Do what is due now; False if nothing was."""
+        self._hear()
+        due = next_bar_end(self.tally.last_bar)
+        now = self.clock.now()
+        if now >= due:
+            self.bar(due)
+        elif now >= self._update_at:
+            self._update(now)
+        else:
+            return False
+        self.publish("trading")
+        return True
+
+    def bar(self, ts: int) -> None:
+        """Everything that happens because the bar that ends at `ts` is over."""
+        assert self.feed is not None
+        begun = time.perf_counter()
+        late = self.clock.now() - ts > BAR_NS
+        self.account.cancel_all("the bar is over")
+        try:
+            with self.metrics.timed("gather"):
+                batch = self.feed.gather(ts, ts + self._ns(self.settings.data.bar_grace_s), self._hear)
+        except (NotConnected, BrokerTimeout) as error:
+            self._miss(ts, str(error))
+            return
+        if len(batch.late) == len(batch.symbols) or late:
+            self._miss(ts, "too late" if late else "no bar arrived")
+            return
+        self._catch_up(ts)
+        self._record("market", ts, {"batch": batch})
+        for desk in self.desks:
+            self._step(desk, batch)
+        self._flush()
+        self.tally.cycles += 1
+        self.tally.last_bar = ts
+        self.metrics.observe("cycle", time.perf_counter() - begun)
+        self._record("cycle", ts, {"cycle": self.tally.cycles, "late": batch.late, "latency": self.metrics.summary()})
+
+    def _step(self, desk: Desk, batch: MarketBatch) -> None:
+        with self.metrics.timed("features"):
+            snapshot = desk.snapshots.close(batch)
+        with self.metrics.timed("decide"):
+            desk.session.step(snapshot)
+        desk.snapshot = snapshot
+
+    def _miss(self, ts: int, why: str) -> None:
+        """The bar passes without a decision; its data are fetched when there is a way again."""
+        self.tally.missed += 1
+        self.tally.last_bar = ts
+        self._record("missed", ts, {"why": why})
+
+    def _catch_up(self, ts: int) -> None:
+        """Feed the bars before `ts` that were missed, as history has them."""
+        assert self.feed is not None
+        known = self.desks[0].snapshots.last_ts
+        bars = self.feed.missed(known, ts - 1) if known else None
+        if bars is None:
+            return
+        self._record("backfill", int(bars.ts[-1]), {"bars": bars})
+        for desk in self.desks:
+            desk.snapshots.catch_up(bars)
+
+    def _update(self, now: int) -> None:
+        """Between bars: quotes, book, loss limits and reconciliation; no new forecast."""
+        for desk in self.desks:
+            if desk.snapshot is not None:
+                desk.session.watch(self._fresh(desk.snapshot, now))
+        self._flush()
+        if self.connection.connected:
+            if now >= self._reconcile_at:
+                self._reconcile(now)
+            elif isinstance(self.clock, ScaledClock):
+                self._follow_clock(self.connection.server_time())
+        self._update_at = now + self._ns(min(s.settings.system.update_interval for s in self.systems))
+
+    def _follow_clock(self, told: int) -> None:
+        """A simulated broker's time is ours; a real one's is compared with ours when we reconcile."""
+        if isinstance(self.clock, ScaledClock):
+            self.clock.follow(told)
+
+    def _reconcile(self, now: int) -> None:
+        try:
+            self._follow_clock(self.connection.server_time())
+            with self.metrics.timed("reconcile"):
+                self.account.reconcile(now)
+        except (BrokerTimeout, NotConnected) as error:
+            self._record("reconcile_failed", now, {"why": str(error)})
+        self._reconcile_at = self.clock.now() + self._ns(self.settings.live.reconcile_s)
+
+    def _hear(self) -> None:
+        """Reports of the broker and commands of people."""
+        self.account.poll_reports()
+        if self.account.needs_facts(self.clock.now()):
+            self._reconcile(self.clock.now())
+        while not self.commands.empty():
+            self.obey(self.commands.get_nowait())
+
+    def obey(self, command: Command) -> None:
+        """Do what a command asks; what it refers to is journaled first."""
+        now = self.clock.now()
+        self._record("command", now, {"command": command})
+        if command.action == "stop":
+            self.stopping = command.reason or "stopped by command"
+            self.account.cancel_all(self.stopping)
+            return
+        if command.action == "cancel":
+            self.account.cancel_all(command.reason)
+            return
+        for desk in self.desks:
+            if command.system in ("", desk.system.name):
+                change = after_command(desk.session.mode, command.action)
+                if change.refused:
+                    self._record("refused", now, {"command": command, "reason": change.reason})
+                desk.session.set_mode(change.mode, f"{change.reason} by {command.issuer}: {command.reason}", now)
+                if change.cancel_all:
+                    self.account.cancel_all(change.reason)
+        self._update_at = 0  # a flattening does not wait
+
+    def stop(self, reason: str) -> None:
+        """Cancel our orders, keep positions, end the journal's session."""
+        self.account.cancel_all(reason)
+        deadline = time.monotonic() + 2.0
+        while self.connection.connected and self.account.working() and time.monotonic() < deadline:
+            self.account.poll_reports()
+            time.sleep(WAIT_S)
+        self._record("stopped", self.clock.now(), {"reason": reason, "orders left": len(self.account.working())})
+
+    # ---- what guards ask --------------------------------------------------------------------------------------
+
+    def now(self) -> int:
+        return self.clock.now()
+
+    def quotes(self) -> Any:
+        return self.connection.quotes()
+
+    def link_up(self) -> bool:
+        return bool(self.connection.connected)
+
+    def reconciled(self) -> bool:
+        return self.account.reconciled
+
+    def clock_skew_s(self) -> float:
+        return float(self.account.clock_skew_s)
+
+    def open_orders(self) -> tuple[OrderIntent, ...]:
+        return self.account.working()
+
+    def orders_last_minute(self) -> int:
+        since = self.clock.now() - NS_PER_MINUTE
+        return sum(t > since for t in self.tally.sent)
+
+    def margin(self, growing: tuple[OrderIntent, ...]) -> Margin | None:
+        """The broker's what-if for each order; None where it does not answer."""
+        asked = [
+            OutgoingOrder(0, "", i.symbol, i.side, i.quantity, i.order_type, i.limit_price, i.tif) for i in growing
+        ]
+        try:
+            with self.metrics.timed("what-if"), ThreadPoolExecutor(ASK_AT_ONCE) as pool:
+                answers = list(pool.map(self.connection.what_if, asked))
+        except (BrokerTimeout, NotConnected):
+            return None
+        return Margin.of_orders(self.account.initial_margin, answers)
+
+    # ---- inside -----------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        with self.metrics.timed("send"):
+            sent = self.account.flush(self.clock.now())
+        self.tally.sent.extend([self.clock.now()] * sent)
+
+    def _fresh(self, snapshot: Snapshot, now: int) -> Snapshot:
+        """The last snapshot with the quotes of now: what orders between bars are planned on."""
+        told = self.connection.quotes()
+        bid, ask, age = (np.full(len(snapshot.symbols), np.nan) for _ in range(3))
+        for i, symbol in enumerate(snapshot.symbols):
+            if (q := told.get(symbol)) is not None and q.time:
+                bid[i], ask[i], age[i] = q.bid, q.ask, max(now - q.time, 0) / NS_PER_SECOND
+        left = snapshot.minutes_to_close - max(now - snapshot.known_at, 0) / NS_PER_MINUTE
+        return replace(snapshot, known_at=now, bid=bid, ask=ask, quote_age_s=age, minutes_to_close=max(left, 0.0))
+
+    def _record(self, kind: str, known_at: int, payload: dict[str, Any]) -> None:
+        try:
+            self.journal.record(kind, known_at, payload)
+        except WorkbenchError:
+            self.fallback.record(kind, known_at, payload)
+            raise
+
+    @staticmethod
+    def _ns(seconds: float) -> int:
+        return int(seconds * NS_PER_SECOND)

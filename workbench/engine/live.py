@@ -1,0 +1,159 @@
+"""LiveTradingSystem: how a notebook or a script runs a live system. A client: the engine is a process of its own.
+
+The end of the calling interpreter stops nothing; `stop` does, and a new client of the same folder finds the engine.
+"""
+
+from __future__ import annotations
+
+import getpass
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workbench.config import Settings
+from workbench.core.errors import ConfigError, WorkbenchError
+from workbench.engine.plan import EnginePlan
+from workbench.engine.process import LOCK, PLAN, open_commands
+from workbench.engine.status import read_status
+from workbench.engine.systems import load_system
+
+ENDED = ("none", "stopped", "failed", "dead")
+
+
+class EngineClient:
+    """Starts, asks and stops the engine of a plan, by its folder alone."""
+
+    def __init__(self, plan: EnginePlan) -> None:
+        self.plan, self.folder = plan, plan.folder
+
+    def start(self) -> None:
+        """Start the engine unless this very one runs already; returns at once, `wait` waits for it to trade.
+
+        :class:`ConfigError`, :class:`~workbench.core.errors.ArtifactError`: what can be seen to be wrong before it
+        starts. :class:`WorkbenchError` if an engine with other settings runs in the folder.
+        """
+        status = read_status(self.folder)
+        if status["alive"]:
+            if status["plan"] != self.plan.digest:
+                raise WorkbenchError(
+                    f"an engine with other settings runs in {self.folder}; stop it, or set another live.folder"
+                )
+            return
+        for settings in self.plan.systems:
+            load_system(settings, simulated=not settings.broker.host)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / PLAN).write_text(self.plan.to_json(), encoding="utf-8")
+        with (self.folder / "engine.out").open("ab") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "workbench.engine", str(self.folder)],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+            )  # fmt: skip
+        self._started = time.time_ns()
+
+    def wait(self, timeout_s: float = 120.0) -> dict[str, Any]:
+        """Wait until the engine trades; its status. :class:`WorkbenchError` says why it does not."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            status = self.status()
+            if status["phase"] == "trading":
+                return status
+            process = getattr(self, "_process", None)
+            if process is not None and process.poll() is not None:
+                raise WorkbenchError(f"the engine ended: {self.status().get('error') or self._last_words()}")
+            time.sleep(0.1)
+        raise WorkbenchError(f"the engine does not trade after {timeout_s:g} s: it is {self.status()['phase']}")
+
+    def status(self) -> dict[str, Any]:
+        """See :func:`~workbench.engine.status.read_status`."""
+        return read_status(self.folder)
+
+    def command(self, action: str, reason: str, *, system: str = "", timeout_s: float = 10.0) -> str:
+        """Ask the engine to act and wait until it took the request; what came of it."""
+        if not self.status()["alive"]:
+            raise WorkbenchError(
+                f"no engine runs in {self.folder}: nothing was done. panic.flag there works with an engine that hangs"
+            )
+        with open_commands(self.folder) as store:
+            number = store.put(
+                action, system=system, issuer=getpass.getuser(), role="operator", reason=reason, now=time.time_ns()
+            )
+            deadline = time.monotonic() + timeout_s
+            while time.monotonic() < deadline:
+                outcome = store.outcome(number)
+                if outcome.state in ("done", "refused"):
+                    return f"{outcome.state}: {outcome.text}"
+                time.sleep(0.05)
+        return f"not taken within {timeout_s:g} s; it expires by itself, look at the status"
+
+    def stop(self, reason: str = "stop() was called", timeout_s: float = 30.0) -> dict[str, Any]:
+        """Cancel the orders, keep the positions, end the engine; its last status. Does nothing where none runs."""
+        if self.status()["alive"]:
+            self.command("stop", reason)
+            deadline = time.monotonic() + timeout_s
+            while self.status()["phase"] not in ENDED and time.monotonic() < deadline:
+                time.sleep(0.05)
+        return self.status()
+
+    def _last_words(self) -> str:
+        lines = (self.folder / "engine.out").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"it said nothing; see {self.folder / LOCK}"
+
+
+class LiveTradingSystem:
+    """One live system. `config`: the flat dict of settings (DESIGN section 6), or :class:`Settings`.
+
+    Without a broker address it trades at the simulated gateway; without bundles, the demo bundle there.
+
+    >>> system = LiveTradingSystem({"symbols": ["AAPL", "MSFT"], "max_weight": 0.04})
+    >>> system.get_portfolio_status()["phase"] in ("none", "stopped", "dead", "failed", "trading")
+    True
+    """
+
+    def __init__(self, config: Mapping[str, Any] | Settings) -> None:
+        self.client = EngineClient(EnginePlan.of([config]))
+
+    def start(self) -> None:
+        """Start the engine and return at once."""
+        self.client.start()
+
+    def stop(self) -> None:
+        """Cancel orders, keep positions, end the engine."""
+        self.client.stop()
+
+    def get_portfolio_status(self) -> dict[str, Any]:
+        """Positions, weights, profit and loss, open orders, mode, health, last decision, latencies."""
+        return portfolio_status(self.client.status(), self.client.plan.first.system.name)
+
+    def observe(self, reason: str = "observe() was called") -> str:
+        """Decide and journal, send nothing."""
+        return self.client.command("observe", reason)
+
+    def resume(self, reason: str = "resume() was called") -> str:
+        """Trade again after observe, halt or flatten."""
+        return self.client.command("resume", reason)
+
+    def halt(self, reason: str = "halt() was called") -> str:
+        """Cancel all orders and send nothing new."""
+        return self.client.command("halt", reason)
+
+    def flatten(self, reason: str = "flatten() was called") -> str:
+        """Cancel all orders and close all positions."""
+        return self.client.command("flatten", reason)
+
+
+def portfolio_status(status: Mapping[str, Any], system: str) -> dict[str, Any]:
+    """The status of one system of an engine, flat."""
+    own = status.get("systems", {}).get(system, {})
+    shared = ("phase", "alive", "age_s", "error", "account", "kind", "time", "connected", "reconciled", "cycles",
+              "missed", "last_bar", "open_orders", "metrics")  # fmt: skip
+    return {"system": system, **{k: status.get(k) for k in shared}, **own}
+
+
+def check_folder(folder: Path) -> Path:
+    """`folder` if an engine has run there; :class:`ConfigError` if not."""
+    if not (folder / PLAN).is_file():
+        raise ConfigError(f"{folder} holds no engine; `workbench live --config live.toml` starts one (live.folder)")
+    return folder

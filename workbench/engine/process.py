@@ -1,0 +1,184 @@
+"""The engine as a process: locks, logs, journal, connection; then the host runs until it is told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from workbench.commands import CommandStore, read_panic
+from workbench.core.clock import Clock, ScaledClock, SystemClock
+from workbench.core.errors import WorkbenchError
+from workbench.engine.codec import live_codec
+from workbench.engine.heart import STATE, Heart
+from workbench.engine.host import EngineHost
+from workbench.engine.locks import FileLock, account_lock
+from workbench.engine.plan import EnginePlan
+from workbench.engine.simulation import ensure_gateway
+from workbench.engine.status import engine_view
+from workbench.engine.systems import load_system
+from workbench.execution.account_broker import AccountBroker
+from workbench.execution.ibkr.accounts import AccountKind
+from workbench.execution.ibkr.connection import IbkrConnection
+from workbench.journal import FallbackJournal, SqlJournal
+from workbench.logs import bound, logger, logging_to
+
+PLAN, LOCK, JOURNAL, FALLBACK, COMMANDS, KEY, LOG = (
+    "engine.json", "engine.lock", "journal.db", "journal.fallback.jsonl", "commands.db", "commands.key", "engine.log",
+)  # fmt: skip
+
+
+def journal_address(plan: EnginePlan) -> str | Path:
+    """Where the journal of a plan is: its URL, or the file in its folder."""
+    return plan.first.live.journal or plan.folder / JOURNAL
+
+
+def open_commands(folder: Path) -> CommandStore:
+    """The command store of an engine's folder."""
+    return CommandStore(folder / COMMANDS, folder / KEY)
+
+
+def run_engine(folder: Path, until: int | None = None) -> None:
+    """Run the engine that ``engine.json`` in `folder` describes; returns when it was stopped."""
+    plan = EnginePlan.from_json((folder / PLAN).read_text(encoding="utf-8"))
+    lock = FileLock(folder / LOCK, f"the folder {folder}")
+    lock.acquire()
+    session = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+    with contextlib.ExitStack() as stack:
+        stack.callback(lock.release)
+        stack.enter_context(logging_to(folder / LOG))
+        stack.enter_context(bound(session=session))
+        engine = Engine(plan, folder, session)
+        stack.callback(engine.close)
+        engine.run(until)
+
+
+class Engine:
+    """Puts together what a host needs, and takes it apart again."""
+
+    def __init__(self, plan: EnginePlan, folder: Path, session: str) -> None:
+        self.plan, self.folder, self.session = plan, folder, session
+        self.host: EngineHost | None = None
+        self._log = logger("engine")
+        self._end = contextlib.ExitStack()
+        commands = open_commands(folder)
+        self._end.callback(commands.close)
+        for left in commands.unfinished():
+            commands.acknowledge(left.id, "the engine ended before it was done", time.time_ns())
+        self._heart = Heart(folder, commands, plan.first.live.heartbeat_s, self._cancel_now, self._deliver)
+        self._end.callback(self._heart.stop)
+        self._phase, self._error = "starting", ""
+
+    def run(self, until: int | None) -> None:
+        """From start to stop. What goes wrong is shown in the state, logged and raised."""
+        signal.signal(signal.SIGTERM, lambda *_: self._ask_to_stop("SIGTERM"))
+        signal.signal(signal.SIGINT, lambda *_: self._ask_to_stop("SIGINT"))
+        self._heart.start()
+        try:
+            self.host = self._host()
+            self._refuse_panic()
+            self.host.start()
+            self._lock_account(self.host)
+            self._watch_over()
+            self.host.run(until)
+            self.host.stop(self.host.stopping or "the time was over")
+            self._show("stopped")
+        except WorkbenchError as error:
+            self._fail(str(error))
+            raise
+        except Exception as error:  # the outermost boundary: shown, logged, orders cancelled, and raised
+            self._fail(f"{type(error).__name__}: {error}")
+            raise
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._end.close()
+
+    # ---- parts ------------------------------------------------------------------------------------------------
+
+    def _host(self) -> EngineHost:
+        plan, broker = self.plan, self.plan.first.broker
+        simulated = not broker.host
+        systems = [load_system(s, simulated=simulated) for s in plan.systems]
+        journal = SqlJournal(journal_address(plan), session=self.session, codec=live_codec())
+        self._end.callback(journal.close)
+        where = (broker.host, broker.port)
+        if simulated:
+            gateway = ensure_gateway(self.folder, broker)
+            where = (gateway.host, gateway.port)
+        fast = simulated and broker.speed > 1
+        clock: Clock = ScaledClock(0, broker.speed) if simulated else SystemClock()
+        reports: list[Callable[[Any], None]] = []
+        connection = IbkrConnection(
+            broker, lambda report: reports[0](report), clock.now, host=where[0], port=where[1],
+            account=plan.first.system.live_account, unthrottled=fast,
+        )  # fmt: skip
+        self._end.callback(connection.close)
+        fallback = FallbackJournal(self.folder / FALLBACK, session=self.session, codec=live_codec())
+        account = AccountBroker(
+            connection, journal, clock, systems=tuple(s.name for s in systems), fallback=fallback,
+            client_id=broker.client_id, unknown_orders=broker.unknown_orders,
+        )  # fmt: skip
+        reports.append(account.hear)
+        return EngineHost(plan, systems, connection, account, journal, clock, fallback=fallback, publish=self._show)
+
+    def _lock_account(self, host: EngineHost) -> None:
+        if host.kind is not AccountKind.SIMULATED:
+            lock = account_lock(host.account_id)
+            lock.acquire()
+            self._end.callback(lock.release)
+
+    def _watch_over(self) -> None:
+        """Start the watchdog, a process of its own, once there is something to watch."""
+        command = [sys.executable, "-m", "workbench.engine.watchdog", str(self.folder), str(os.getpid())]
+        with (self.folder / "watchdog.log").open("ab") as log:
+            subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+    def _refuse_panic(self) -> None:
+        if (word := read_panic(self.folder)) is not None:
+            raise WorkbenchError(
+                f"panic.flag in {self.folder} says {word}: remove the file to let the engine trade again"
+            )
+
+    # ---- state ------------------------------------------------------------------------------------------------
+
+    def _show(self, phase: str) -> None:
+        self._phase = phase
+        self._heart.show(engine_view(self.host, self.plan, self.session, phase, self._error))
+
+    def _fail(self, text: str) -> None:
+        self._error = text
+        self._log.error("engine failed", error=text)
+        if self.host is not None and self.host.connection.connected:
+            self._cancel_now("the engine failed")
+        self._show("failed")
+
+    def _ask_to_stop(self, why: str) -> None:
+        if self.host is None:
+            raise SystemExit(0)
+        self.host.stopping = why
+
+    def _cancel_now(self, reason: str) -> None:
+        """Cancel every order of ours that works, from whatever thread."""
+        host = self.host
+        if host is None or not host.connection.connected:
+            return
+        self._log.warning("cancelling all orders", reason=reason)
+        for order_id in host.account.working_ids():
+            host.connection.cancel(order_id)
+
+    def _deliver(self, command: Any) -> None:
+        if self.host is not None:
+            self.host.commands.put(command)
+
+
+def state_file(folder: Path) -> Path:
+    """Where the engine shows its state."""
+    return folder / STATE
