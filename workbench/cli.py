@@ -58,15 +58,22 @@ _STRATEGIES = ("single_task", "multi_task", "cascade")
 
 @app.command()
 def demo(out: Out = Path("runs/demo"), as_json: Json = False) -> None:
-    """The whole job on a simulated market: 30 symbols, 120 days of bars, 3 years of daily bars.
+    """The whole job on a simulated market: 30 symbols, 122 days of bars, 3 years of daily bars; then a live session.
+
+    Trains, fits and backtests on 120 days, then trades two hours of the last one at the simulated gateway.
 
     Example: workbench demo --out runs/demo
     """
-    from workbench.research.steps import Job, run_all, simulate
+    from workbench.research import live_session, steps
 
-    job = Job.open(out, Settings().change(training={"profile": "demo"}))
-    simulate(job)
-    show(run_all(job), as_json)
+    settings = Settings().change(training={"profile": "demo"}, features={"quotes": "top"})
+    job = steps.Job.open(out, settings)
+    steps.simulate(job, days=120 + live_session.HELD_OUT, ic=live_session.PLANTED_IC)
+    job = live_session.hold_out(job)
+    for step in (steps.train, steps.blend, steps.calibrate, steps.backtest):
+        step(job)
+    steps.live(job, live_session.trade_session)
+    show(steps.report(job), as_json)
 
 
 @app.command()

@@ -89,14 +89,49 @@ class ProbeVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveSummary:
+    """A live session at the simulated gateway, and the backtest of the same bars. Money USD, NaN unknown.
+
+    `slippage_bps` mean cost of the fills against the mid at the decision, weighted by value, with its standard error;
+    `held_back` guard -> orders it dropped or reduced; `latencies_ms` stage -> (p50, p95, max) real milliseconds;
+    the verdicts are those of `workbench verify`.
+    """
+
+    session: str
+    first: str
+    last: str
+    account: str
+    speed: float
+    decisions: int
+    missed: int
+    orders: int
+    fills: int
+    traded_usd: float
+    commission_usd: float
+    start_nav: float
+    end_nav: float
+    held_back: Mapping[str, int]
+    slippage_bps: float
+    slippage_se: float
+    backtest_orders: int
+    backtest_fills: int
+    backtest_slippage_bps: float
+    backtest_slippage_se: float
+    latencies_ms: Mapping[str, tuple[float, float, float]]
+    verdict_stages: str
+    verdict_forecasts: str
+    first_difference: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportInputs:
     """Everything a report shows. Only the first three are needed; a section without its input says so.
 
     `data_origin` "embedded" marks a simulated market. `oofs` and `blends` map a horizon's label. `results` maps the
     spread multiplier to its backtest; 1.0 is the one the report is about. `naive`: same-close entry, mid fills, no
-    costs. `trials`: strategies tried before this one was chosen, 0 counts the model cells. `embargo_sessions` for the
-    diagram. `settings_summary`, `provenance` name -> value (digests); `timings` step -> seconds; `notes` what was
-    capped or left out; `warnings` shown at the top.
+    costs. `live` is a live session beside its backtest. `trials`: strategies tried before this one was chosen, 0
+    counts the model cells. `embargo_sessions` for the diagram. `settings_summary`, `provenance` name -> value
+    (digests); `timings` step -> seconds; `notes` what was capped or left out; `warnings` shown at the top.
     """
 
     title: str
@@ -109,6 +144,7 @@ class ReportInputs:
     results: Mapping[float, BacktestResult] = field(default_factory=dict)
     naive: BacktestResult | None = None
     probe: ProbeVerdict = ProbeVerdict()
+    live: LiveSummary | None = None
     features: int = 0
     daily_features: int = 0
     trials: int = 0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from workbench.analysis.findings import Findings, GateFinding, HorizonStatus
-from workbench.analysis.inputs import CostFit, HorizonBlend, ReportInputs
+from workbench.analysis.inputs import CostFit, HorizonBlend, LiveSummary, ReportInputs
 from workbench.analysis.metrics import Performance
 from workbench.analysis.model_table import ModelRow, ModelTable, model_name
 from workbench.analysis.tables import (
@@ -276,6 +276,55 @@ def facts(pairs: Mapping[str, str], kind: str = "") -> Table:
     """Name and value, both text; `kind` "code" sets the values in a fixed-width face."""
     cols = (Column("", numeric=False), Column("", numeric=False))
     return Table(cols, tuple((Cell(k), Cell(v, kind=kind)) for k, v in pairs.items()))
+
+
+def live_table(live: LiveSummary) -> Table:
+    """A live session beside the backtest of the same bars."""
+
+    def slippage(mean: float, se: float) -> Cell:
+        if not np.isfinite(mean):
+            return cell(mean, 2, reason="nothing was filled")
+        return Cell(f"{number(mean, 2, sign=True)} ± {number(se, 2)}")
+
+    rows = (
+        ("Orders", Cell(f"{live.orders:,}"), Cell(f"{live.backtest_orders:,}")),
+        ("Fills", Cell(f"{live.fills:,}"), Cell(f"{live.backtest_fills:,}")),
+        (
+            "Slippage against the mid at the decision, bps",
+            slippage(live.slippage_bps, live.slippage_se),
+            slippage(live.backtest_slippage_bps, live.backtest_slippage_se),
+        ),
+    )
+    cols = (Column("", numeric=False), Column("Live"), Column("Backtest"))
+    caption = (
+        "The same stages over the same bars. Positive slippage is a cost, for buys and sells; ± one standard error."
+    )
+    return Table(cols, tuple((Cell(name), a, b) for name, a, b in rows), caption)
+
+
+def live_facts(live: LiveSummary) -> Table:
+    """What happened in the session."""
+    held = ", ".join(f"{rule} {count}" for rule, count in live.held_back.items()) or "nothing"
+    missed = f"; {live.missed} missed" if live.missed else ""
+    pairs = {
+        "Account": f"{live.account}, {live.speed:g} simulated seconds a second",
+        "Decisions": f"{live.decisions:,}, {live.first} to {live.last}{missed}",
+        "Traded": f"{number(live.traded_usd, 0)} USD, commission {number(live.commission_usd, 2)} USD",
+        "Net asset value": f"{number(live.start_nav, 0)} to {number(live.end_nav, 0)} USD",
+        "Held back by guards": held,
+        "Features and stages 4 to 9, replayed from the journal": live.verdict_stages,
+        "Forecasts, inferred again": live.verdict_forecasts,
+    }
+    if live.first_difference:
+        pairs["First difference"] = live.first_difference
+    return facts(pairs)
+
+
+def latency_table(live: LiveSummary) -> Table:
+    """Real milliseconds of each part of a cycle."""
+    cols = (Column("Part", numeric=False), Column("Median", "ms"), Column("95 %", "ms"), Column("Longest", "ms"))
+    rows = tuple((Cell(stage), *(cell(ms, 1) for ms in values)) for stage, values in live.latencies_ms.items())
+    return Table(cols, rows)
 
 
 def data_table(inputs: ReportInputs) -> Table:

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from workbench.analysis.inputs import CostFit, DataSummary, GateSample, HorizonBlend, ProbeVerdict, ReportInputs
+from workbench.analysis.inputs import (
+    CostFit,
+    DataSummary,
+    GateSample,
+    HorizonBlend,
+    LiveSummary,
+    ProbeVerdict,
+    ReportInputs,
+)
 from workbench.analysis.model_table import model_name
 from workbench.core.calendar import iso_date
 from workbench.core.results import BacktestResult
@@ -123,6 +131,7 @@ def report_inputs(
         results=results,
         naive=naive,
         probe=ProbeVerdict(training["probe"]["passed"], training["probe"]["detail"]),
+        live=_live(records),
         features=len(job.history.names),
         daily_features=len(job.history.daily_names),
         embargo_sessions=job.settings.training.embargo_sessions,
@@ -134,6 +143,16 @@ def report_inputs(
         made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         command=f"workbench report --out {job.ws.root}",
     )
+
+
+def _live(records: Mapping[str, Any]) -> LiveSummary | None:
+    """The live session, where one was traded with these artifacts."""
+    if "live" not in records:
+        return None
+    told = {k: v for k, v in records["live"]["outcome"].items() if k in LiveSummary.__dataclass_fields__}
+    latencies = {stage: tuple(ms) for stage, ms in told["latencies_ms"].items()}
+    numbers = {k: float("nan") if v is None else v for k, v in told.items()}
+    return LiveSummary(**{**numbers, "latencies_ms": latencies})
 
 
 def _title(job: Job) -> str:

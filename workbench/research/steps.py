@@ -367,12 +367,19 @@ def _base(results: Mapping[float, BacktestResult]) -> BacktestResult:
     return results[min(results, key=lambda m: (abs(m - 1.0), m))]
 
 
+def live(job: Job, session: Callable[[Job], Outcome]) -> Outcome:
+    """A session that the workspace's bundle trades live; `session` is :func:`~.live_session.trade_session`."""
+    inputs = [job.ws.outcome("calibrate")["bundle"], job.data_digest, job.settings.digest]
+    return job.ws.run("live", inputs, partial(session, job))
+
+
 # report --------------------------------------------------------------------------------------------------------------
 
 
 def report(job: Job) -> Outcome:
     """One self-contained HTML file; its path is the outcome's last entry."""
-    inputs = [job.ws.outcome("backtest"), job.ws.outcome("train"), job.settings.digest]
+    live_session = job.ws.records.get("live", {}).get("outcome")
+    inputs = [job.ws.outcome("backtest"), job.ws.outcome("train"), live_session, job.settings.digest]
     if not job.ws.is_current("backtest", _backtest_inputs(job)):
         raise ConfigError(
             f"the backtest in {job.ws.root} was made with other settings, data or code: `workbench backtest --out "

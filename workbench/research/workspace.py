@@ -20,7 +20,7 @@ from workbench.config import Settings
 from workbench.core.digest import digest
 from workbench.core.errors import ArtifactError, ConfigError, WorkbenchError
 
-STEPS = ("data", "train", "blend", "calibrate", "backtest", "report")
+STEPS = ("data", "train", "blend", "calibrate", "backtest", "live", "report")
 
 
 class Workspace:

@@ -1,0 +1,210 @@
+"""Every component of the trading flow together, through a real client connection to the simulated gateway.
+
+One engine trades eight bars of three symbols with a bundle on disk; each test looks at one stage of what it left in the
+journal, at the gateway and in its own books.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from workbench.core.horizon import HORIZONS
+from workbench.core.types import Book, State
+from workbench.core.units import BAR_MINUTES, NS_PER_MINUTE
+from workbench.decision.pipeline import decide
+from workbench.engine.codec import live_codec
+from workbench.engine.explain import explain
+from workbench.engine.session_record import read_session
+from workbench.engine.status import engine_view
+from workbench.engine.verify import verify_session
+from workbench.execution.account_broker import is_ours
+from workbench.features.engine import build_history
+from workbench.gateway.simulated import SimulatedGateway
+from workbench.journal import SqlJournal
+
+sys.path.insert(0, str(Path(__file__).parent / "live"))
+from rig import FROZEN, START, SYMBOLS, Rig, loud_bundle, trading_settings
+
+BARS = 8
+
+
+@pytest.fixture(scope="module")
+def flow(tmp_path_factory):
+    """(rig after BARS bars, its journal opened for reading)."""
+    folder = tmp_path_factory.mktemp("flow")
+    with SimulatedGateway(start=START, speed=FROZEN, seed=3) as gateway:
+        rig = Rig(folder, gateway, (trading_settings(loud_bundle(folder / "bundle")),))
+        rig.open()
+        for _ in range(BARS):
+            rig.bar()
+        with SqlJournal(folder / "journal.db", read_only=True, codec=live_codec()) as journal:
+            yield rig, journal
+        rig.close()
+
+
+@pytest.fixture(scope="module")
+def decisions(flow):
+    return [entry.payload for entry in flow[1].read("decision")]
+
+
+def test_1_market_data_every_bar_is_the_bar_of_the_gateways_own_history(flow):
+    rig, journal = flow
+    batches = [entry.payload["batch"] for entry in journal.read("market")]
+    assert len(batches) == BARS
+    last = batches[-1]
+    rows = rig.host.connection.bars(SYMBOLS, BAR_MINUTES, last.ts, BARS)
+    for i, symbol in enumerate(SYMBOLS):
+        told = [[r.open, r.high, r.low, r.close, r.volume] for r in rows[symbol]]
+        np.testing.assert_array_equal([b.bars[i] for b in batches], told)
+    steps = np.diff([b.ts for b in batches])
+    assert (steps == BAR_MINUTES * NS_PER_MINUTE).all()
+    assert all((b.bar_known >= b.ts).all() and b.closed_at >= b.ts for b in batches)
+
+
+def test_1_the_quote_of_a_bar_is_no_later_than_the_bar(flow):
+    for entry in flow[1].read("market"):
+        assert (entry.payload["batch"].quote_known <= entry.payload["batch"].ts + NS_PER_MINUTE / 60).all()
+
+
+def test_2_features_live_are_those_that_research_computes_from_the_same_bars(flow, decisions):
+    rig, journal = flow
+    warm = journal.last("warmup").payload
+    system = rig.systems[0]
+    batches = [entry.payload["batch"] for entry in journal.read("market")]
+    table = np.stack([b.bars for b in batches], axis=0)  # (T, N, 5)
+    rows = rig.host.feed._history(_sessions(), *_span(batches), BAR_MINUTES, batches[-1].ts)
+    fields = {name: np.concatenate([getattr(warm["bars"], name), table[:, :, k]])
+              for k, name in enumerate(("open", "high", "low", "close", "volume"))}  # fmt: skip
+    fresh = slice(len(rows.ts) - BARS, None)
+    grid = {name: np.concatenate([getattr(warm["bars"], name), getattr(rows, name)[fresh]])
+            for name in ("ts", "session", "bar_of_session", "bars_in_session")}  # fmt: skip
+    unknown = np.full((len(warm["bars"].ts), len(SYMBOLS)), np.nan)
+    quotes = {name: np.concatenate([unknown, np.stack([b.quotes[:, k] for b in batches])])
+              for k, name in enumerate(("bid", "ask", "bid_size", "ask_size"))}  # fmt: skip
+    bars = replace(warm["bars"], **fields, **grid, **quotes)
+    history = build_history(bars, warm["daily"], system.universe, system.features)
+    for k, payload in enumerate(decisions):
+        want = history.values[len(history) - BARS + k]
+        np.testing.assert_array_equal(payload["snapshot"].features.latest, want)
+
+
+def test_3_every_model_of_an_open_horizon_speaks(decisions):
+    for payload in decisions:
+        d, s = payload["decision"], payload["snapshot"]
+        for row, key in enumerate(d.forecasts.keys):
+            order = next(h.order for h in HORIZONS if h.label == key.horizon)
+            assert np.isfinite(d.forecasts.expected_return[row]).all() == bool(s.horizon_open[order])
+
+
+def test_4_to_7_alpha_costs_choice_and_gate_are_in_their_units(decisions):
+    for payload in decisions:
+        d = payload["decision"]
+        open_ = payload["snapshot"].horizon_open
+        used = [h.order for h in HORIZONS if h.label in ("5m", "10m", "30m") and open_[h.order]]
+        assert np.isfinite(d.alphas.smoothed[used]).all()
+        assert (d.costs.one_way[used] > 0).all()
+        assert (d.costs.one_way[used] < 0.05).all()
+        assert np.isin(d.choice.state, [int(State.FORECAST)]).all()
+        assert np.allclose(d.choice.weights.sum(axis=0), 1.0)
+        assert ((d.gate >= 0.2) & (d.gate <= 1.0)).all()
+
+
+def test_8_and_9_limits_hold_in_every_target(flow, decisions):
+    sizing = flow[0].plan.first.sizing
+    for payload in decisions:
+        weights = payload["decision"].target.weights
+        moved = payload["decision"].target.tradable
+        grown = np.abs(weights) > np.abs(payload["book"].weights) + 1e-12
+        assert (np.abs(weights[moved & grown]) <= sizing.max_weight + 1e-9).all()
+    assert any(np.abs(p["decision"].target.weights).sum() > 0.1 for p in decisions)
+
+
+def test_10_nothing_was_sent_that_was_not_recorded_before(flow):
+    _, journal = flow
+    recorded: dict[str, int] = {}
+    for entry in journal.read(("orders", "report")):
+        if entry.kind == "orders":
+            recorded |= {o["order"]["order_ref"]: entry.number for o in entry.payload["orders"]}
+        elif entry.payload["type"] == "order":
+            ref = entry.payload["report"]["order_ref"]
+            assert is_ours(ref)
+            assert recorded[ref] < entry.number
+    assert recorded
+
+
+def test_10_books_positions_and_money_are_those_of_the_gateway(flow):
+    rig, _ = flow
+    assert rig.at_gateway
+    assert rig.in_books == rig.at_gateway
+    cash = rig.gateway.brokerage.account_values()["TotalCashValue"]
+    assert rig.host.desks[0].session.portfolio.cash == pytest.approx(cash, abs=0.01)
+
+
+def test_10_each_order_filled_what_was_asked_and_no_more(flow):
+    _, journal = flow
+    record = read_session(journal, "s1")
+    filled = dict.fromkeys(record.sent.order_ref, 0.0)
+    for ref, quantity in zip(record.fills.order_ref, record.fills.quantity):
+        filled[ref] += quantity
+    for ref, quantity, told in zip(record.sent.order_ref, record.sent.quantity, record.sent.filled):
+        assert filled[ref] == told <= quantity
+    assert np.isfinite(record.fills.commission).all()
+    assert (record.fills.commission > 0).all()
+
+
+def test_decide_alone_repeats_the_decision_from_what_was_recorded(flow, decisions):
+    rig, _ = flow
+    payload = decisions[-1]
+
+    class Told:
+        def predict(self, snapshot):
+            return payload["decision"].forecasts
+
+    book: Book = payload["book"]
+    stages = replace(rig.systems[0].stages, predictor=Told())
+    again = decide(payload["snapshot"], book, stages)
+    np.testing.assert_array_equal(again.target.weights, payload["decision"].target.weights)
+
+
+def test_verify_finds_the_session_equal_in_both_verdicts(flow):
+    verdict = verify_session(flow[1], "s1")
+    assert (verdict.decisions, verdict.stages, verdict.forecasts) == (BARS, "equal", "equal")
+
+
+def test_explain_tells_one_symbol_from_models_to_fills(flow, decisions):
+    at = decisions[2]["decision"].known_at
+    receipt = explain(flow[1], "AAA", at)
+    d = decisions[2]["decision"]
+    assert receipt["digest"] == d.digest
+    assert receipt["choice"]["target_weight"] == d.target.weights[0]
+    assert len(receipt["models"]) == len(d.forecasts.keys)
+    assert {o["what"] for o in receipt["orders"]} >= {"intents", "orders", "fill", "commission"}
+
+
+def test_status_shows_mode_positions_orders_and_latencies(flow):
+    rig, _ = flow
+    view = engine_view(rig.host, rig.plan, "s1", "trading", "")
+    own = view["systems"]["main"]
+    assert own["mode"] == "LIVE"
+    assert own["positions"] == rig.at_gateway
+    assert view["cycles"] == BARS
+    assert view["missed"] == 0
+    assert view["reconciled"] is True
+    assert set(view["metrics"]["latencies"]) >= {"gather", "features", "decide", "send", "cycle"}
+
+
+def _sessions():
+    from workbench.core.calendar import exchange_sessions
+
+    return exchange_sessions()
+
+
+def _span(batches):
+    """First and last index of the sessions of the live bars."""
+    at = int(np.searchsorted(_sessions().close_ns, batches[0].ts))
+    return at, at
