@@ -187,7 +187,9 @@ def test_day_labels_run_from_open_to_open(label):
             np.testing.assert_allclose(got.highest[s], daily.high[way].max(axis=0) / daily.open[d] - 1, atol=1e-15)
             np.testing.assert_allclose(got.lowest[s], daily.low[way].min(axis=0) / daily.open[d] - 1, atol=1e-15)
         else:
-            assert np.isnan(got.value[s]).all()
+            for panel_ in (got.value, got.peak, got.valley, got.highest, got.lowest):
+                assert np.isnan(panel_[s]).all()  # a barrier touched early is no outcome of a window that is not over
+    assert got.matured_at[np.isfinite(got.peak).any(axis=1)].max() <= daily.ts[-1]
 
 
 def test_dividends_between_entry_and_exit_are_part_of_the_return():

@@ -169,6 +169,10 @@ def _daily(
     naive = (at(daily.close, h.days - 1) + at(paid, h.days - 1) - at(paid, -1)) / at(daily.close, -1) - 1
     peak, valley = first_touch(daily, at(daily.open, 0), k * sigma, h.days, first=0, rows=row)
     highest, lowest = excursion(daily, at(daily.open, 0), h.days, first=0, rows=row)
+    # a window that the bars do not finish has no outcome, even where a barrier was touched already: keeping only those
+    # that were would teach that barriers are touched, and date the label after the last bar
+    over = (row + h.days < len(daily.ts))[:, None]
+    peak, valley, highest, lowest = (np.where(over, x, np.nan) for x in (peak, valley, highest, lowest))
     known, matured = calendar.close_ns[place - 1], calendar.open_ns[place + h.days]
     return Labels(h, daily.symbols, known, matured, session, value, skip, naive, peak, valley, highest, lowest, sigma)
 
