@@ -93,6 +93,7 @@ class LiveSummary:
     """A live session at the simulated gateway, and the backtest of the same bars. Money USD, NaN unknown.
 
     `slippage_bps` mean cost of the fills against the mid at the decision, weighted by value, with its standard error;
+    `trades` (time, symbol, signed shares, filled, mean price, slippage bps) of the largest orders, oldest first;
     `held_back` guard -> orders it dropped or reduced; `latencies_ms` stage -> (p50, p95, max) real milliseconds;
     the verdicts are those of `workbench verify`.
     """
@@ -111,6 +112,7 @@ class LiveSummary:
     start_nav: float
     end_nav: float
     held_back: Mapping[str, int]
+    trades: tuple[tuple[str, str, int, int, float, float], ...]
     slippage_bps: float
     slippage_se: float
     backtest_orders: int

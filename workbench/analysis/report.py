@@ -137,6 +137,7 @@ def _tables(inputs: ReportInputs, findings: Findings) -> Mapping[str, Table | No
         "gates": tables.gate_table(findings.gates) if findings.gates else None,
         "live": tables.live_table(inputs.live) if inputs.live else None,
         "live_facts": tables.live_facts(inputs.live) if inputs.live else None,
+        "trades": tables.trades_table(inputs.live) if inputs.live and inputs.live.trades else None,
         "latency": tables.latency_table(inputs.live) if inputs.live and inputs.live.latencies_ms else None,
         "data": tables.data_table(inputs),
         "quarantine": tables.quarantine_table(inputs) if inputs.data.quarantined else None,

@@ -320,6 +320,32 @@ def live_facts(live: LiveSummary) -> Table:
     return facts(pairs)
 
 
+def trades_table(live: LiveSummary) -> Table:
+    """The largest orders of the session."""
+    cols = (
+        Column("First fill, UTC", numeric=False),
+        Column("Symbol", numeric=False),
+        Column("Shares"),
+        Column("Filled"),
+        Column("Mean price", "USD"),
+        Column("Slippage", "bps"),
+    )
+    rows = tuple(
+        (
+            Cell(when[11:19]),
+            Cell(symbol, kind="strong"),
+            cell(float(shares), 0, sign=True),
+            cell(float(filled), 0),
+            cell(price, 4),
+            cell(bps, 1, sign=True),
+        )
+        for when, symbol, shares, filled, price, bps in live.trades
+    )
+    return Table(
+        cols, rows, f"The {len(rows)} largest of {live.orders} orders. Slippage against the mid at the decision."
+    )
+
+
 def latency_table(live: LiveSummary) -> Table:
     """Real milliseconds of each part of a cycle."""
     cols = (Column("Part", numeric=False), Column("Median", "ms"), Column("95 %", "ms"), Column("Longest", "ms"))

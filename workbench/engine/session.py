@@ -23,12 +23,14 @@ from workbench.core.types import Book, Carry, Decision, OrderIntent, Snapshot, T
 from workbench.core.universe import Universe
 from workbench.decision.validation import loss_breaches
 from workbench.engine.modes import SENDING, STICKY, Mode, after_breaches
+from workbench.engine.working_orders import WorkingOrders
 from workbench.execution.broker import Broker
 from workbench.execution.events import LiveEvent
 from workbench.execution.guards import Guarded, Held, apply_guards
 from workbench.execution.orders import OrderTracker
 from workbench.execution.planning import plan_orders
 from workbench.execution.portfolio import Portfolio, mark_prices
+from workbench.execution.reports import Quote
 from workbench.gateway.events import Accepted
 from workbench.journal import Journal, JournalError
 
@@ -51,7 +53,8 @@ class Session:
 
     `stages` gives the stages for a snapshot; `decide` is the pure decision function. `fallback`, where given, takes
     records that `journal` refuses: then only cancels and reductions still go out. `guard` replaces the backtest's
-    guards; `portfolio`, `carry` and `working` orders are those of a session that goes on where it was stopped.
+    guards; `portfolio`, `carry` and `working` orders are those of a session that goes on where it was stopped. `worked`
+    works the orders between bars, where the policy asks for that.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Session:
         portfolio: Portfolio | None = None,
         carry: Carry | None = None,
         working: tuple[OrderIntent, ...] = (),
+        worked: WorkingOrders | None = None,
     ) -> None:
         self.stages, self.broker, self.journal, self.settings = stages, broker, journal, settings
         self.universe, self.name, self.mode, self.fallback = universe, name, mode, fallback
@@ -80,6 +84,7 @@ class Session:
         for intent in working:
             self.tracker.adopt(intent)
         self.carry = carry or Carry.empty(len(universe))
+        self.worked = worked
         self.events: tuple[LiveEvent, ...] = ()
         """What the broker reported during the last step, in order."""
         self.mode_reason = "as it started"
@@ -133,6 +138,23 @@ class Session:
             if self.mode is Mode.EMERGENCY and not self.tracker.open_orders:
                 book = p.book(snapshot.known_at, (), self.carry)
                 self._send(self._flattening(book, snapshot), book, snapshot)
+
+    def work(self, snapshot: Snapshot, quotes: Mapping[str, Quote], bar_end: int) -> None:
+        """Between bars, with the snapshot and the quotes of now: limits step and slices leave, as the policy says."""
+        if self.worked is None or self.mode not in SENDING:
+            return
+        with self._boundary(snapshot.known_at):
+            moves = self.worked.moves(self.tracker, quotes, snapshot.known_at, bar_end)
+            for order_ref in moves.cancels:
+                self.broker.cancel(order_ref)
+            for order_ref, limit in moves.changes:
+                self.worked.change(order_ref, limit, snapshot.known_at)
+            if moves.slices:
+                book = self.portfolio.book(snapshot.known_at, self.tracker.open_orders, self.carry)
+                guarded = self.guard(moves.slices, book, snapshot, self._reduce_only)
+                self._submit(guarded.intents, book, snapshot)
+                for part in guarded.intents:
+                    self.worked.sent(part)
 
     def set_mode(self, mode: Mode, reason: str, known_at: int) -> None:
         """Change the mode for a reason that is journaled."""
@@ -198,6 +220,15 @@ class Session:
         return self.mode is not Mode.LIVE or self._journal_down
 
     def _send(self, intents: tuple[OrderIntent, ...], book: Book, snapshot: Snapshot) -> None:
+        """The orders of a decision, or as much of each as its policy sends at once; a flattening never waits."""
+        if self.worked is not None:
+            if intents:
+                self._record("planned", snapshot.known_at, {"orders": intents})
+            at_once = self.worked.begin(intents, snapshot.known_at)  # of an older decision nothing more is sent
+            intents = intents if self.mode is Mode.EMERGENCY else at_once
+        self._submit(intents, book, snapshot)
+
+    def _submit(self, intents: tuple[OrderIntent, ...], book: Book, snapshot: Snapshot) -> None:
         """Write ahead, then send; where the journal just failed, only what shrinks a position."""
         if not intents:
             return

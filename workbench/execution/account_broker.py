@@ -261,6 +261,12 @@ class AccountBroker:
             self._settle(())
         return True
 
+    def change_for(self, system: str, order_ref: str, limit_price: float) -> bool:
+        """Move the limit of a system's order; False where it may not be changed, or others share in it."""
+        parent = self._dealer.parent.get((system, order_ref))
+        alone = parent is not None and len(self._dealer.parts[parent]) == 1
+        return alone and parent is not None and self.change(parent, limit_price)
+
     def cancel_all(self, reason: str) -> None:
         """Withdraw what was not sent and cancel our orders, and only ours."""
         now = self.clock.now()

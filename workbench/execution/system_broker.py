@@ -64,6 +64,10 @@ class SystemBroker:
         """Cancel; an order that other systems share in is cancelled as a whole."""
         self._account.cancel_for(self.name, order_ref)
 
+    def change(self, order_ref: str, limit_price: float) -> bool:
+        """Move the limit of an order in place; False where that cannot be done now."""
+        return self._account.change_for(self.name, order_ref, limit_price)
+
     def poll(self) -> tuple[LiveEvent, ...]:
         self._account.poll_reports()
         events = tuple(self._events)

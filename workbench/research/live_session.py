@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from workbench.analysis.inputs import LiveSummary
-from workbench.analysis.tca import CostGroup, MeanCost, mean_cost, overall
+from workbench.analysis.tca import CostGroup, MeanCost, cost_lines, mean_cost, overall
 from workbench.artifacts import load_bundle
 from workbench.config import Settings
 from workbench.core.calendar import exchange_sessions, iso_date, iso_time
@@ -43,8 +43,9 @@ PLANTED_IC = 0.06
 """Of the demo's market at 5 minutes: strong enough that something is left to trade after costs."""
 SPEED = 90.0
 MINUTES = 120
-BEFORE_OPEN = "T09:00"
+BEFORE_OPEN = "T09:10"
 PATIENCE_S = 300.0
+SHOWN = 12
 
 
 def hold_out(job: Job) -> Job:
@@ -155,6 +156,7 @@ def summary(record: SessionRecord, verdict: Verdict, tested: BacktestResult, his
         start_nav=record.nav[0],
         end_nav=record.nav[-1],
         held_back=dict(record.held_back),
+        trades=_largest(record),
         slippage_bps=cost.mean,
         slippage_se=cost.se,
         backtest_orders=tested.orders,
@@ -166,6 +168,25 @@ def summary(record: SessionRecord, verdict: Verdict, tested: BacktestResult, his
         verdict_forecasts=verdict.forecasts,
         first_difference=str(verdict.first or verdict.first_forecast or ""),
     )
+
+
+def _largest(record: SessionRecord) -> tuple[tuple[str, str, int, int, float, float], ...]:
+    """The SHOWN orders of the largest value, in the order of time."""
+    sent, fills = record.sent, record.fills
+    lines = cost_lines(sent, fills)
+    row_of = {ref: k for k, ref in enumerate(sent.order_ref)}
+    row = np.array([row_of[ref] for ref in fills.order_ref], np.int64)
+    count, value, quantity = (np.zeros(len(sent)) for _ in range(3))
+    np.add.at(value, row, lines.value)
+    np.add.at(quantity, row, fills.quantity)
+    np.add.at(count, row, lines.value * lines.decision_bps)
+    shown = []
+    for k in np.argsort(-value)[:SHOWN]:
+        if quantity[k] > 0:
+            when = iso_time(int(fills.time[row == k].min()))
+            traded = sent.symbol[k], int(sent.side[k] * sent.quantity[k]), int(sent.filled[k])
+            shown.append((when, *traded, float(value[k] / quantity[k]), float(count[k] / value[k])))
+    return tuple(sorted(shown))
 
 
 def _latency(stage: Any) -> tuple[float, float, float]:

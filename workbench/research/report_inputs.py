@@ -151,6 +151,7 @@ def _live(records: Mapping[str, Any]) -> LiveSummary | None:
         return None
     told = {k: v for k, v in records["live"]["outcome"].items() if k in LiveSummary.__dataclass_fields__}
     latencies = {stage: tuple(ms) for stage, ms in told["latencies_ms"].items()}
+    told["trades"] = tuple(tuple(float("nan") if x is None else x for x in line) for line in told["trades"])
     numbers = {k: float("nan") if v is None else v for k, v in told.items()}
     return LiveSummary(**{**numbers, "latencies_ms": latencies})
 
