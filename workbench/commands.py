@@ -23,6 +23,8 @@ from workbench.core.errors import WorkbenchError, nearest_name
 from workbench.database import Database, queue_up
 
 ACTIONS = ("observe", "resume", "halt", "flatten", "cancel", "stop")
+URGENT = frozenset({"halt", "flatten", "cancel", "stop"})
+"""Actions that end trading, or orders: nothing more is sent before they are done."""
 ROLES = ("viewer", "operator")
 """A viewer's commands are kept for the record and refused."""
 MAX_EXPIRY_S = 3600

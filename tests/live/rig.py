@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from workbench.engine.host import EngineHost
 from workbench.engine.plan import EnginePlan
 from workbench.engine.systems import System, load_system
 from workbench.execution.account_broker import AccountBroker
+from workbench.execution.broker import BrokerTimeout, NotConnected
 from workbench.execution.ibkr.connection import IbkrConnection
 from workbench.gateway.simulated import SimulatedGateway
 from workbench.journal import FallbackJournal, SqlJournal
@@ -87,7 +88,7 @@ class Rig:
             host="127.0.0.1", port=self.gateway.port, unthrottled=True,
         )  # fmt: skip
         self._end.callback(connection.close)
-        fallback = FallbackJournal(self.folder / "fallback.jsonl")
+        fallback = FallbackJournal(self.folder / "fallback.jsonl", codec=live_codec())
         names = tuple(s.name for s in self.systems)
         account = AccountBroker(connection, journal, self.clock, systems=names, fallback=fallback, client_id=17)
         heard.append(account.hear)
@@ -103,8 +104,8 @@ class Rig:
         """Move the gateway's clock on, a second at a time, and let the engine hear what came of it."""
         self.move_to(self.clock.now() + int(seconds * NS_PER_SECOND))
 
-    def move_to(self, when: int) -> None:
-        """Move the gateway's clock to `when`."""
+    def move_to(self, when: int, *, hear: bool = True) -> None:
+        """Move the gateway's clock to `when`; the engine hears of it unless told otherwise."""
         loop, hub = self.gateway._loop, self.gateway.hub
         assert loop is not None
 
@@ -114,12 +115,14 @@ class Rig:
                 await asyncio.sleep(0)
 
         asyncio.run_coroutine_threadsafe(step(), loop).result(60)
-        self.hear()
+        if hear:
+            self.hear()
 
     def hear(self) -> None:
-        """Wait until everything that the gateway has sent is taken in."""
+        """Wait until everything that the gateway has sent is taken in, as far as it can be reached."""
         if self.host is not None and self.host.connection.connected:
-            self.host.connection.server_time()
+            with suppress(NotConnected, BrokerTimeout):
+                self.host.connection.server_time()
             self.host.account.poll_reports()
 
     def bar(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from workbench.core.calendar import Sessions, exchange_sessions
@@ -38,7 +40,14 @@ def _sessions_around(now: int) -> Sessions:
 
 
 def _ends_around(now: int) -> np.ndarray:
-    ends = _sessions_around(now).grid(BAR_MINUTES)[0]
+    ends = _ends_around_day(now // NS_PER_DAY)
     if not len(ends) or now < ends[0] or now >= ends[-1]:
         raise DataError(f"{now} ns lies outside the exchange calendar that is known; check the clock")
+    return ends
+
+
+@lru_cache(maxsize=4)
+def _ends_around_day(day: int) -> np.ndarray:
+    """Bar ends of the sessions around `day` (since 1970, UTC); kept, since the engine asks many times a second."""
+    ends: np.ndarray = _sessions_around(day * NS_PER_DAY).grid(BAR_MINUTES)[0]
     return ends

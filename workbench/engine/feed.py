@@ -18,12 +18,13 @@ from workbench.core.bars import Bars
 from workbench.core.calendar import Sessions, exchange_sessions
 from workbench.core.clock import Clock
 from workbench.core.errors import DataError
-from workbench.core.units import BAR_MINUTES, NS_PER_SECOND, SESSION_MINUTES
+from workbench.core.units import BAR_MINUTES, NS_PER_MINUTE, NS_PER_SECOND, SESSION_MINUTES
 from workbench.engine.snapshots import QUOTES, MarketBatch
 from workbench.execution.reports import Quote
 
 ASK_AGAIN_S = 0.25
 """Real seconds between two requests for bars that had not arrived."""
+BAR_NS = BAR_MINUTES * NS_PER_MINUTE
 
 
 class BarRow(Protocol):
@@ -69,11 +70,17 @@ class Feed:
     def warm_up(self, last_end: int, sessions: int, days: int) -> Warmup:
         """`sessions` of 5-minute bars up to the bar that ends at `last_end`, and `days` of daily bars before them."""
         every = exchange_sessions()
-        today = int(np.searchsorted(every.close_ns, last_end))
+        # the session of the next bar: the same history from one close to the next, so that a restart sees the same
+        today = int(np.searchsorted(every.close_ns, last_end, side="right"))
         bars = self._history(every, max(today - sessions, 0), today, BAR_MINUTES, last_end)
         closed = int(np.searchsorted(every.close_ns, last_end, side="right")) - 1
         daily = self._history(every, max(closed + 1 - days, 0), closed, SESSION_MINUTES, last_end)
         missing = tuple(s for i, s in enumerate(self.symbols) if np.isnan(bars.close[:, i]).all())
+        if len(missing) == len(self.symbols):
+            raise DataError(
+                f"the broker gave no bar of any of {len(missing)} symbols ({', '.join(missing[:5])}): nothing can be "
+                "decided; `workbench doctor --broker HOST:PORT` tells whether market data are subscribed"
+            )
         return Warmup(bars, daily, missing)
 
     def gather(self, ts: int, deadline: int, beat: Callable[[], None]) -> MarketBatch:
@@ -102,11 +109,13 @@ class Feed:
                 bars[i] = _fields(found[symbol][0])
                 bar_known[i] = 0 if np.isnan(bars[i, 0]) else found[symbol][1]
             quote = told.get(symbol)
-            if quote is not None and quote.time:
+            if quote is None or not quote.time:
+                continue
+            age = max(now - quote.time, 0) / NS_PER_SECOND
+            status[i] = age, np.nan if quote.halted is None else float(quote.halted), quote.shortable_shares
+            if quote.time > ts - BAR_NS and not quote.delayed:  # else it does not stand at the end of this bar
                 quotes[i] = [getattr(quote, name) for name in QUOTES]
                 quote_known[i] = min(quote.time, now)
-                age = max(now - quote.time, 0) / NS_PER_SECOND
-                status[i] = age, np.nan if quote.halted is None else float(quote.halted), quote.shortable_shares
         return MarketBatch(ts, now, self.symbols, bars, bar_known, quotes, quote_known, status)
 
     def missed(self, after: int, until: int) -> Bars | None:

@@ -14,19 +14,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workbench.commands import Command, CommandError, CommandStore, read_panic
+from workbench.commands import URGENT, Command, CommandError, CommandStore, read_panic
 from workbench.logs import logger
 
 STATE = "engine.state.json"
 STUCK_S = 120.0
 """Real seconds without progress of the step thread after which the heart stops: then the watchdog acts."""
-URGENT = frozenset({"halt", "flatten", "cancel", "stop"})
 
 
 class Heart(threading.Thread):
     """Writes ``engine.state.json`` every `every_s`, takes commands, watches panic.flag.
 
-    `cancel_now(reason)` must be safe from this thread; `deliver(command)` hands a command to the step thread.
+    `cancel_now(reason)` must be safe from this thread and never raise; `deliver(command)` hands a command to the step
+    thread.
     """
 
     def __init__(
@@ -50,7 +50,12 @@ class Heart(threading.Thread):
         """What the engine's state is now; also a sign that the step thread makes progress."""
         self._view, self._progress = view, time.monotonic()
 
+    def touch(self) -> None:
+        """The step thread lives, though nothing may be due."""
+        self._progress = time.monotonic()
+
     def run(self) -> None:
+        self.write()  # else the watchdog would take the state of the engine before for that of another one
         while not self._end.wait(self.every_s):
             self.beat()
 
@@ -62,9 +67,9 @@ class Heart(threading.Thread):
         self._hear_panic()
         try:
             for command in self.store.take(time.time_ns()):
+                self._deliver(command)
                 if command.action in URGENT:
                     self._cancel_now(f"{command.action} by {command.issuer}")
-                self._deliver(command)
                 self.store.acknowledge(command.id, "delivered", time.time_ns())
         except CommandError as error:  # panic.flag still works
             self._log.error("commands cannot be read", error=str(error))
@@ -88,7 +93,7 @@ class Heart(threading.Thread):
     def _hear_panic(self) -> None:
         action = read_panic(self.folder)
         if action and action != self._panicked:
+            now, asked = time.time_ns(), "flatten" if action == "flatten" else "halt"  # "cancel" includes "halt"
+            self._deliver(Command(f"panic-{now}", asked, "", "panic.flag", "operator", "panic.flag", now, now))
             self._cancel_now("panic.flag")
-            now = time.time_ns()
-            self._deliver(Command(f"panic-{now}", action, "", "panic.flag", "operator", "panic.flag", now, now))
         self._panicked = action or ""

@@ -13,14 +13,15 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from workbench.commands import Command
+from workbench.commands import URGENT, Command, read_panic
 from workbench.core.clock import Clock, ScaledClock
 from workbench.core.errors import WorkbenchError
 from workbench.core.types import OrderIntent, Snapshot
@@ -29,18 +30,20 @@ from workbench.engine.accounts import AccountError, check_account
 from workbench.engine.agenda import last_bar_end, next_bar_end
 from workbench.engine.feed import Feed
 from workbench.engine.live_guard import LiveGuard
-from workbench.engine.modes import Mode, after_command
+from workbench.engine.modes import Mode, after_breaches, after_command
 from workbench.engine.plan import EnginePlan
-from workbench.engine.recovery import Past, Restored, SystemJournal, restore
+from workbench.engine.recovery import Past, Restored, SystemJournal, as_consumed, restore
 from workbench.engine.session import Session
 from workbench.engine.snapshots import MarketBatch, Snapshots
 from workbench.engine.systems import System
 from workbench.engine.verify import runtime
+from workbench.engine.working_orders import WORKED, WorkingOrders
 from workbench.execution.account_broker import AccountBroker
 from workbench.execution.broker import BrokerTimeout, NotConnected
 from workbench.execution.ibkr.accounts import AccountKind
 from workbench.execution.live_facts import Margin
 from workbench.execution.reports import OutgoingOrder
+from workbench.execution.system_broker import SystemBroker
 from workbench.journal import FallbackJournal, SqlJournal
 from workbench.metrics import Metrics
 
@@ -48,6 +51,8 @@ WAIT_S = 0.02
 """Real seconds between two looks at the clock when nothing is due."""
 ACT_AGAIN_WITHIN_NS = 2 * NS_PER_MINUTE
 """After a crash a decision is carried on with only while it is this fresh; later its prices are of the past."""
+LATE_NS = ACT_AGAIN_WITHIN_NS
+"""A bar that is looked at later than this after its end is not decided on: quotes and prices have moved on."""
 ASK_AT_ONCE = 8
 """What-ifs in flight."""
 BAR_NS = BAR_MINUTES * NS_PER_MINUTE
@@ -61,6 +66,11 @@ class Desk:
     snapshots: Snapshots
     session: Session
     snapshot: Snapshot | None = None
+
+    @property
+    def decided_at(self) -> int:
+        """End of the bar of the last decision, UTC ns; 0 before the first."""
+        return 0 if self.session.decision is None else self.session.decision.known_at
 
 
 @dataclass
@@ -78,7 +88,8 @@ class Tally:
 class EngineHost:
     """Runs `systems` of `plan` over `connection`, through `account`, keeping `journal`. See the module.
 
-    `publish` takes a plain dict of the engine's state after every turn of the loop.
+    `publish` takes a plain dict of the engine's state after every turn of the loop; `claim` makes the account ours
+    before anything of it is touched; `touch` says that the step thread lives, also where nothing is due.
     """
 
     def __init__(
@@ -92,12 +103,17 @@ class EngineHost:
         *,
         fallback: FallbackJournal,
         publish: Callable[[str], None] = lambda phase: None,
+        claim: Callable[[], None] = lambda: None,
+        touch: Callable[[], None] = lambda: None,
     ) -> None:
         self.plan, self.systems, self.connection, self.account = plan, tuple(systems), connection, account
         self.journal, self.clock, self.fallback, self.publish = journal, clock, fallback, publish
+        self.claim, self.touch = claim, touch
         self.settings = plan.first
         self.metrics, self.tally = Metrics(), Tally()
         self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._urgent: set[str] = set()  # ids of commands that end trading, not yet obeyed
+        account.held = lambda: "to end trading was asked for" if self._urgent else ""
         self.desks: list[Desk] = []
         self.account_id = ""
         self.kind: AccountKind | str = "unknown"
@@ -116,18 +132,20 @@ class EngineHost:
         self._follow_clock(greeting.server_time)
         origins = {s.name: s.bundle.data_origin for s in self.systems}
         check_account(greeting.account, self.settings.system.live_account, origins)
+        self.claim()
         now = self.tally.started_at = self.clock.now()
         restored = restore(self.journal, self.fallback, [s.name for s in self.systems])
         self._record("engine", now, self._about(greeting))
         self.publish("reconciling")
         self.account.restore(restored.entries)
         self.account.reconcile(self.clock.now())
-        self.desks = [self._open_desk(s, restored.systems.get(s.name)) for s in self.systems]
+        self.desks = [self._open_desk(s, restored.systems.get(s.name), restored.modes) for s in self.systems]
         self.connection.qualify(self.plan.symbols)
         self.connection.watch(self.plan.symbols)
         self.publish("warming up")
+        self._recall(restored)
         self._warm_up()
-        self._carry_on(restored)
+        self._carry_on()
         self.account.checkpoint()
         self.journal.prune(time.time_ns() - self.settings.live.retention_days * NS_PER_DAY)
         self._reconcile_at = self.clock.now() + self._ns(self.settings.live.reconcile_s)
@@ -143,7 +161,7 @@ class EngineHost:
             "bundles": {s.name: {"id": s.bundle.id, "digest": s.bundle.digest, "demo": s.demo} for s in self.systems},
         }
 
-    def _open_desk(self, system: System, past: Past | None) -> Desk:
+    def _open_desk(self, system: System, past: Past | None, modes: Mapping[str, Mode]) -> Desk:
         """The system's session, with the book it had, or with its part of the account."""
         broker = self.account.system(system.name, self._capital(system))
         if system.settings.execution.policy == "adaptive":
@@ -155,20 +173,34 @@ class EngineHost:
             system.settings,
             system.universe,
             system.name,
-            mode=past.mode if past else Mode.LIVE,
-            fallback=self.fallback,
+            mode=modes.get(system.name, Mode.LIVE),
+            fallback=SystemJournal(self.fallback, system.name),
             guard=LiveGuard(
                 self, system.settings, system.universe, lambda: session.decision, lambda: broker.open_orders
             ),
             portfolio=past.portfolio(system.universe.symbols, broker) if past else None,
-            carry=past.carry if past else None,
+            carry=past.carry if past and past.decision.symbols == system.universe.symbols else None,
             working=broker.open_orders,
+            worked=self._worked(system, broker),
         )
         return Desk(system, system.snapshots(), session)
+
+    @staticmethod
+    def _worked(system: System, broker: SystemBroker) -> WorkingOrders | None:
+        if system.settings.execution.policy not in WORKED:
+            return None
+        return WorkingOrders(system.settings, system.universe, broker.change)
 
     def _capital(self, system: System) -> float:
         """USD of a system that has no book yet: what was set, or an equal part of the account."""
         told = self.account.account
+        if not system.settings.system.capital and self.account.booked - {system.name}:
+            if system.name in self.account.booked:
+                return np.nan  # its book goes on
+            raise AccountError(
+                f"system {system.name} joins an account that {', '.join(sorted(self.account.booked))} trade already: "
+                "set system.capital, the USD of the account that are its own"
+            )
         part = np.nan if told is None else told.net_liquidation / len(self.systems)
         capital = system.settings.system.capital or part
         if not capital > 0:
@@ -182,23 +214,48 @@ class EngineHost:
         """Fetch history, journal it, feed it. A snapshot of the last bar is at hand afterwards."""
         live, origin = self.settings.live, "live"
         self.feed = Feed(self.connection, self.plan.symbols, self.clock, origin)
-        end = last_bar_end(self.clock.now() - self._ns(self.settings.data.bar_grace_s))
+        end = max(
+            last_bar_end(self.clock.now() - self._ns(self.settings.data.bar_grace_s)),
+            min(desk.decided_at for desk in self.desks),  # decided on by all, perhaps within its grace: it is over
+        )
         warm = self.feed.warm_up(end, live.warmup_sessions, live.warmup_days)
-        self._record("warmup", end, {"bars": warm.bars, "daily": warm.daily, "missing": warm.missing})
+        bars, since = as_consumed(self.journal, warm.bars, self.plan.symbols)
+        self._record("warmup", end, {"bars": bars, "daily": warm.daily, "missing": warm.missing, "since": since})
         for desk in self.desks:
-            desk.snapshots.warm_up(warm.bars, warm.daily)
+            desk.snapshots.warm_up(bars, warm.daily, since)
         self.tally.last_bar = end
 
-    def _carry_on(self, restored: Restored) -> None:
-        """Send what is still missing of a decision that a crash cut short, while it is fresh."""
+    def _recall(self, restored: Restored) -> None:
+        """The last decision of each system, and the mode that it leads to."""
         for desk in self.desks:
             past = restored.systems.get(desk.system.name)
-            if past is None or past.decision is None or past.snapshot is None:
+            if past is None:
                 continue
-            desk.session.decision, desk.snapshot = past.decision, past.snapshot
-            if self.clock.now() - past.decision.known_at < ACT_AGAIN_WITHIN_NS:
-                desk.session.act_again(past.decision, past.snapshot)
-        self._flush()
+            if past.decision.symbols == desk.system.universe.symbols:
+                desk.session.decision, desk.snapshot = past.decision, past.snapshot
+            if not past.switched:
+                change = after_breaches(desk.session.mode, past.decision.breaches)
+                desk.session.set_mode(change.mode, change.reason, past.decision.known_at)
+
+    def _carry_on(self) -> None:
+        """Send what is still missing of decisions that a crash cut short, while they are fresh; take old orders back.
+
+        Where a crash came between the decisions of two systems, the bar is done again first: see `_step`.
+        """
+        newest = max(desk.decided_at for desk in self.desks)
+        if newest < self.tally.last_bar:
+            self.account.cancel_all("the bar is over")
+        elif newest == self.tally.last_bar and self.clock.now() - newest < ACT_AGAIN_WITHIN_NS:
+            for desk in self.desks:
+                if desk.decided_at == newest:
+                    self._act_again(desk)
+            self._flush()
+
+    @staticmethod
+    def _act_again(desk: Desk) -> None:
+        assert desk.session.decision is not None
+        assert desk.snapshot is not None
+        desk.session.act_again(desk.session.decision, desk.snapshot)
 
     # ---- the loop ---------------------------------------------------------------------------------------------
 
@@ -210,6 +267,7 @@ class EngineHost:
 
     def turn(self) -> bool:
         """Do what is due now; False if nothing was."""
+        self.touch()
         self._hear()
         due = next_bar_end(self.tally.last_bar)
         now = self.clock.now()
@@ -226,14 +284,19 @@ class EngineHost:
         """Everything that happens because the bar that ends at `ts` is over."""
         assert self.feed is not None
         begun = time.perf_counter()
-        late = self.clock.now() - ts > BAR_NS
-        self.account.cancel_all("the bar is over")
+        if self.clock.now() - ts > LATE_NS:
+            self.account.cancel_all("the bar is over")
+            self._miss(ts, "too late")
+            return
+        if all(desk.decided_at < ts for desk in self.desks):  # else a crash cut this very bar short
+            self.account.cancel_all("the bar is over")
         try:
             with self.metrics.timed("gather"):
                 batch = self.feed.gather(ts, ts + self._ns(self.settings.data.bar_grace_s), self._hear)
         except (NotConnected, BrokerTimeout) as error:
             self._miss(ts, str(error))
             return
+        late = batch.closed_at - ts > BAR_NS
         if len(batch.late) == len(batch.symbols) or late:
             self._miss(ts, "too late" if late else "no bar arrived")
             return
@@ -250,6 +313,9 @@ class EngineHost:
     def _step(self, desk: Desk, batch: MarketBatch) -> None:
         with self.metrics.timed("features"):
             snapshot = desk.snapshots.close(batch)
+        if desk.decided_at >= batch.ts:
+            self._act_again(desk)
+            return
         with self.metrics.timed("decide"):
             desk.session.step(snapshot)
         desk.snapshot = snapshot
@@ -275,13 +341,16 @@ class EngineHost:
         """Between bars: quotes, book, loss limits and reconciliation; no new forecast."""
         for desk in self.desks:
             if desk.snapshot is not None:
-                desk.session.watch(self._fresh(desk.snapshot, now))
+                fresh = self._fresh(desk.snapshot, now)
+                desk.session.watch(fresh)
+                desk.session.work(fresh, self.connection.quotes(), next_bar_end(self.tally.last_bar))
         self._flush()
         if self.connection.connected:
             if now >= self._reconcile_at:
                 self._reconcile(now)
             elif isinstance(self.clock, ScaledClock):
-                self._follow_clock(self.connection.server_time())
+                with suppress(BrokerTimeout, NotConnected):  # it is asked again
+                    self._follow_clock(self.connection.server_time())
         self._update_at = now + self._ns(min(s.settings.system.update_interval for s in self.systems))
 
     def _follow_clock(self, told: int) -> None:
@@ -300,16 +369,28 @@ class EngineHost:
 
     def _hear(self) -> None:
         """Reports of the broker and commands of people."""
+        self.touch()
         self.account.poll_reports()
         if self.account.needs_facts(self.clock.now()):
             self._reconcile(self.clock.now())
         while not self.commands.empty():
-            self.obey(self.commands.get_nowait())
+            command = self.commands.get_nowait()
+            self.obey(command)
+            self._urgent.discard(command.id)
+
+    def ask(self, command: Command) -> None:
+        """Take a command from another thread; one that ends trading keeps every order back until it is obeyed."""
+        if command.action in URGENT:
+            self._urgent.add(command.id)
+        self.commands.put(command)
 
     def obey(self, command: Command) -> None:
         """Do what a command asks; what it refers to is journaled first."""
         now = self.clock.now()
         self._record("command", now, {"command": command})
+        if why := self._why_refused(command):
+            self._record("refused", now, {"command": command, "reason": why})
+            return
         if command.action == "stop":
             self.stopping = command.reason or "stopped by command"
             self.account.cancel_all(self.stopping)
@@ -326,6 +407,13 @@ class EngineHost:
                 if change.cancel_all:
                     self.account.cancel_all(change.reason)
         self._update_at = 0  # a flattening does not wait
+
+    def _why_refused(self, command: Command) -> str:
+        names = [desk.system.name for desk in self.desks]
+        if command.system and command.system not in names:
+            return f"there is no system {command.system!r} here; there is {', '.join(names)}"
+        word = read_panic(self.plan.folder) if command.action == "resume" else None
+        return f"panic.flag says {word}: remove the file first" if word else ""
 
     def stop(self, reason: str) -> None:
         """Cancel our orders, keep positions, end the journal's session."""
@@ -358,23 +446,30 @@ class EngineHost:
 
     def orders_last_minute(self) -> int:
         since = self.clock.now() - NS_PER_MINUTE
-        return sum(t > since for t in self.tally.sent)
+        return sum(t > since for t in self.tally.sent) + self.account.collected
 
     def margin(self, growing: tuple[OrderIntent, ...]) -> Margin | None:
         """The broker's what-if for each order; None where it does not answer."""
         asked = [
             OutgoingOrder(0, "", i.symbol, i.side, i.quantity, i.order_type, i.limit_price, i.tif) for i in growing
         ]
+        pool = ThreadPoolExecutor(ASK_AT_ONCE)
         try:
-            with self.metrics.timed("what-if"), ThreadPoolExecutor(ASK_AT_ONCE) as pool:
+            with self.metrics.timed("what-if"):
                 answers = list(pool.map(self.connection.what_if, asked))
         except (BrokerTimeout, NotConnected):
             return None
+        finally:
+            pool.shutdown(cancel_futures=True)  # one that is not answered is enough: the others are not waited for
         return Margin.of_orders(self.account.initial_margin, answers)
 
     # ---- inside -----------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
+        self._hear()  # deciding takes time: what was asked for meanwhile comes before what was decided
+        if self.stopping:
+            self.account.cancel_all(self.stopping)
+            return
         with self.metrics.timed("send"):
             sent = self.account.flush(self.clock.now())
         self.tally.sent.extend([self.clock.now()] * sent)
@@ -384,7 +479,7 @@ class EngineHost:
         told = self.connection.quotes()
         bid, ask, age = (np.full(len(snapshot.symbols), np.nan) for _ in range(3))
         for i, symbol in enumerate(snapshot.symbols):
-            if (q := told.get(symbol)) is not None and q.time:
+            if (q := told.get(symbol)) is not None and now - q.time < BAR_NS and not q.delayed:
                 bid[i], ask[i], age[i] = q.bid, q.ask, max(now - q.time, 0) / NS_PER_SECOND
         left = snapshot.minutes_to_close - max(now - snapshot.known_at, 0) / NS_PER_MINUTE
         return replace(snapshot, known_at=now, bid=bid, ask=ask, quote_age_s=age, minutes_to_close=max(left, 0.0))
@@ -392,9 +487,8 @@ class EngineHost:
     def _record(self, kind: str, known_at: int, payload: dict[str, Any]) -> None:
         try:
             self.journal.record(kind, known_at, payload)
-        except WorkbenchError:
+        except WorkbenchError:  # then only what reduces is sent: sessions and account see to it by their own records
             self.fallback.record(kind, known_at, payload)
-            raise
 
     @staticmethod
     def _ns(seconds: float) -> int:

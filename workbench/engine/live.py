@@ -5,7 +5,9 @@ The end of the calling interpreter stops nothing; `stop` does, and a new client 
 
 from __future__ import annotations
 
+import contextlib
 import getpass
+import shutil
 import subprocess
 import sys
 import time
@@ -14,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from workbench.config import Settings
-from workbench.core.errors import ConfigError, WorkbenchError
+from workbench.core.errors import ConfigError, WorkbenchError, nearest_name
+from workbench.engine.locks import process_runs
 from workbench.engine.plan import EnginePlan
-from workbench.engine.process import LOCK, PLAN, open_commands
+from workbench.engine.process import LOG, PLAN, open_commands
 from workbench.engine.status import read_status
 from workbench.engine.systems import load_system
 
@@ -35,7 +38,7 @@ class EngineClient:
         :class:`ConfigError`, :class:`~workbench.core.errors.ArtifactError`: what can be seen to be wrong before it
         starts. :class:`WorkbenchError` if an engine with other settings runs in the folder.
         """
-        status = read_status(self.folder)
+        status = self.status()
         if status["alive"]:
             if status["plan"] != self.plan.digest:
                 raise WorkbenchError(
@@ -44,14 +47,17 @@ class EngineClient:
             return
         for settings in self.plan.systems:
             load_system(settings, simulated=not settings.broker.host)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / PLAN).write_text(self.plan.to_json(), encoding="utf-8")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / PLAN).write_text(self.plan.to_json(), encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"live.folder {self.folder} cannot be written ({error}); choose another one") from error
+        self._started = time.time_ns()
         with (self.folder / "engine.out").open("ab") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "workbench.engine", str(self.folder)],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
-        self._started = time.time_ns()
 
     def wait(self, timeout_s: float = 120.0) -> dict[str, Any]:
         """Wait until the engine trades; its status. :class:`WorkbenchError` says why it does not."""
@@ -62,16 +68,26 @@ class EngineClient:
                 return status
             process = getattr(self, "_process", None)
             if process is not None and process.poll() is not None:
-                raise WorkbenchError(f"the engine ended: {self.status().get('error') or self._last_words()}")
+                raise WorkbenchError(f"the engine ended: {self._why_ended()}")
             time.sleep(0.1)
-        raise WorkbenchError(f"the engine does not trade after {timeout_s:g} s: it is {self.status()['phase']}")
+        raise WorkbenchError(
+            f"the engine does not trade after {timeout_s:g} s: it is {self.status()['phase']}, and goes on by itself; "
+            f"`workbench status --folder {self.folder}` tells more, `workbench stop` ends it"
+        )
 
     def status(self) -> dict[str, Any]:
-        """See :func:`~workbench.engine.status.read_status`."""
-        return read_status(self.folder)
+        """See :func:`~workbench.engine.status.read_status`; an engine whose process is gone is dead at once."""
+        status = read_status(self.folder)
+        if status["alive"] and not process_runs(status["pid"]):
+            gone = "its process is gone; the watchdog cancels its orders, start it again to go on"
+            return {**status, "alive": False, "phase": "dead", "error": gone}
+        return status
 
     def command(self, action: str, reason: str, *, system: str = "", timeout_s: float = 10.0) -> str:
         """Ask the engine to act and wait until it took the request; what came of it."""
+        names = [s.system.name for s in self.plan.systems]
+        if system and system not in names:
+            raise ConfigError(f"there is no system {system!r}: {', '.join(names)}.{nearest_name(system, names)}")
         if not self.status()["alive"]:
             raise WorkbenchError(
                 f"no engine runs in {self.folder}: nothing was done. panic.flag there works with an engine that hangs"
@@ -95,11 +111,23 @@ class EngineClient:
             deadline = time.monotonic() + timeout_s
             while self.status()["phase"] not in ENDED and time.monotonic() < deadline:
                 time.sleep(0.05)
+        process: subprocess.Popen[bytes] | None = getattr(self, "_process", None)
+        if process is not None:  # a child of ours: it is over for good when it was waited for
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout_s if self.status()["phase"] in ENDED else 0.0)
         return self.status()
+
+    def _why_ended(self) -> str:
+        """What this engine said, not the one before it."""
+        status = self.status()
+        own = status.get("heartbeat", 0) >= self._started
+        return str(status.get("error")) if own and status.get("error") else self._last_words()
 
     def _last_words(self) -> str:
         lines = (self.folder / "engine.out").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"it said nothing; see {self.folder / LOCK}"
+        free = shutil.disk_usage(self.folder).free
+        full = f": the disk of {self.folder} is full" if free < 2**20 else f"; see {self.folder / LOG}"
+        return lines[-1] if lines else f"it said nothing{full}"
 
 
 class LiveTradingSystem:

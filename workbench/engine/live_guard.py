@@ -10,8 +10,8 @@ import numpy as np
 
 from workbench.config import Settings
 from workbench.core.horizon import horizon
-from workbench.core.types import Book, Decision, OrderIntent, Snapshot
-from workbench.core.units import BAR_MINUTES
+from workbench.core.types import Book, Decision, OrderIntent, Phase, Snapshot
+from workbench.core.units import BAR_MINUTES, NS_PER_MINUTE
 from workbench.core.universe import Universe
 from workbench.execution.guards import Guarded
 from workbench.execution.live_facts import LiveFacts, Margin
@@ -71,7 +71,9 @@ class LiveGuard:
     def facts(self, book: Book, snapshot: Snapshot) -> LiveFacts:
         """What is known at this moment."""
         around = self.around
-        working = self.working()
+        now, working = around.now(), self.working()
+        gone = max(now - snapshot.known_at, 0) / NS_PER_MINUTE  # a late decision may stand after the close
+        left = snapshot.minutes_to_close - gone
         known = replace(
             LiveFacts.unknown(snapshot.symbols),
             price=snapshot.price,
@@ -80,9 +82,9 @@ class LiveGuard:
             lot=self._lot,
             buying=_working(working, snapshot.symbols, 1),
             selling=_working(working, snapshot.symbols, -1),
-            phase=snapshot.phase,
-            minutes_since_open=float((snapshot.bar_of_session + 1) * BAR_MINUTES),
-            minutes_to_close=snapshot.minutes_to_close,
+            phase=snapshot.phase if left > 0 else Phase.CLOSED,
+            minutes_since_open=(snapshot.bar_of_session + 1) * BAR_MINUTES + gone,
+            minutes_to_close=max(left, 0.0),
             orders_last_minute=float(around.orders_last_minute()),
             open_orders=float(len(around.open_orders())),
             clock_skew_s=around.clock_skew_s(),
@@ -95,7 +97,7 @@ class LiveGuard:
             # the API does not tell what borrowing costs: the rate that the backtest assumed
             borrow_rate=np.full(len(snapshot.symbols), self.settings.backtest.borrow_rate),
         )
-        return known.with_quotes(around.quotes(), around.now())
+        return known.with_quotes(around.quotes(), now)
 
     @staticmethod
     def _grows(intent: OrderIntent, book: Book) -> bool:

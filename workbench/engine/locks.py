@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from workbench.core.errors import WorkbenchError
 
 
@@ -43,6 +45,14 @@ class FileLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def process_runs(pid: int) -> bool:
+    """Whether a process of this machine has that number and has not ended."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def account_lock(account: str) -> FileLock:

@@ -15,6 +15,8 @@ from workbench.core.errors import ConfigError
 
 SHARED = ("broker", "live", "guards")
 """Branches that all systems of an account have in common."""
+BEATS = 3
+"""Heartbeats that a watchdog must miss at the least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,12 @@ class EnginePlan:
                     f"system {odd[0]} has another [{branch}] than {names[0]}; systems of one account share it: "
                     "give it once"
                 )
+        live = self.systems[0].live
+        if live.watchdog_s < BEATS * live.heartbeat_s:
+            raise ConfigError(
+                f"live.watchdog_s={live.watchdog_s:g} is less than {BEATS} heartbeats (live.heartbeat_s="
+                f"{live.heartbeat_s:g}): the watchdog would kill a healthy engine; raise one or lower the other"
+            )
         if len({s.system.live_account for s in self.systems}) > 1:
             raise ConfigError("systems of one engine name different live accounts; one engine trades one account")
 

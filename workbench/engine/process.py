@@ -25,6 +25,7 @@ from workbench.engine.simulation import ensure_gateway
 from workbench.engine.status import engine_view
 from workbench.engine.systems import load_system
 from workbench.execution.account_broker import AccountBroker
+from workbench.execution.broker import BrokerTimeout, NotConnected
 from workbench.execution.ibkr.accounts import AccountKind
 from workbench.execution.ibkr.connection import IbkrConnection
 from workbench.journal import FallbackJournal, SqlJournal
@@ -75,6 +76,7 @@ class Engine:
         self._heart = Heart(folder, commands, plan.first.live.heartbeat_s, self._cancel_now, self._deliver)
         self._end.callback(self._heart.stop)
         self._phase, self._error = "starting", ""
+        self._early: list[Any] = []  # commands that came before there was anyone to obey them
 
     def run(self, until: int | None) -> None:
         """From start to stop. What goes wrong is shown in the state, logged and raised."""
@@ -83,10 +85,10 @@ class Engine:
         self._heart.start()
         try:
             self.host = self._host()
+            for command in self._early:
+                self.host.ask(command)
             self._refuse_panic()
             self.host.start()
-            self._lock_account(self.host)
-            self._watch_over()
             self.host.run(until)
             self.host.stop(self.host.stopping or "the time was over")
             self._show("stopped")
@@ -127,13 +129,18 @@ class Engine:
             client_id=broker.client_id, unknown_orders=broker.unknown_orders,
         )  # fmt: skip
         reports.append(account.hear)
-        return EngineHost(plan, systems, connection, account, journal, clock, fallback=fallback, publish=self._show)
+        return EngineHost(plan, systems, connection, account, journal, clock, fallback=fallback, publish=self._show,
+                          claim=self._claim, touch=self._heart.touch)  # fmt: skip
 
-    def _lock_account(self, host: EngineHost) -> None:
+    def _claim(self) -> None:
+        """Before anything is restored, adopted or sent: the account is ours alone, and somebody watches over us."""
+        host = self.host
+        assert host is not None
         if host.kind is not AccountKind.SIMULATED:
             lock = account_lock(host.account_id)
             lock.acquire()
             self._end.callback(lock.release)
+        self._watch_over()
 
     def _watch_over(self) -> None:
         """Start the watchdog, a process of its own, once there is something to watch."""
@@ -172,11 +179,16 @@ class Engine:
             return
         self._log.warning("cancelling all orders", reason=reason)
         for order_id in host.account.working_ids():
-            host.connection.cancel(order_id)
+            try:
+                host.connection.cancel(order_id)
+            except (BrokerTimeout, NotConnected) as error:  # the heart must beat on; the step thread asks again
+                self._log.error("not cancelled", order_id=order_id, error=str(error))
 
     def _deliver(self, command: Any) -> None:
-        if self.host is not None:
-            self.host.commands.put(command)
+        if self.host is None:
+            self._early.append(command)
+        else:
+            self.host.ask(command)
 
 
 def state_file(folder: Path) -> Path:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import merge
 from typing import Any
 
+from workbench.core.bars import Bars
 from workbench.core.types import Carry, Decision, Snapshot
 from workbench.engine.modes import Mode
+from workbench.engine.snapshots import MarketBatch
 from workbench.execution.broker import Broker
 from workbench.execution.portfolio import Portfolio
 from workbench.execution.restoring import ACCOUNT_KINDS
@@ -17,7 +20,7 @@ from workbench.journal import Entry, FallbackJournal, SqlJournal
 class SystemJournal:
     """The journal in the name of one system, as a Session takes it."""
 
-    def __init__(self, journal: SqlJournal, system: str) -> None:
+    def __init__(self, journal: SqlJournal | FallbackJournal, system: str) -> None:
         self.journal, self.system = journal, system
 
     def record(self, kind: str, known_at: int, payload: Mapping[str, Any]) -> None:
@@ -27,13 +30,17 @@ class SystemJournal:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """Where a system stood: its last decision, its mode, its book at that decision and what it traded since (USD)."""
+    """Where a system stood: its last decision, its mode, its book at that decision and what it traded since (USD).
+
+    `switched`: the mode was changed after that decision; where not, its breaches may still have to change it.
+    """
 
     mode: Mode
     decision: Decision
     snapshot: Snapshot
     state: Mapping[str, Any]
-    traded_since: float
+    traded_since: tuple[float, ...]
+    switched: bool
 
     @property
     def carry(self) -> Carry:
@@ -45,7 +52,8 @@ class Past:
         book = Portfolio.of_state(symbols, self.state)
         now = Portfolio(symbols, broker.cash, broker.positions)
         book.cash, book.shares = now.cash, now.shares
-        book.traded_today += self.traded_since
+        for amount in self.traded_since:  # one by one, as an engine that went on would have added them
+            book.traded_today += amount
         return book
 
 
@@ -55,14 +63,56 @@ class Restored:
 
     entries: tuple[Entry, ...]
     systems: Mapping[str, Past]
+    modes: Mapping[str, Mode]
+    """The last mode of each system that ever changed it or decided."""
 
 
 def restore(journal: SqlJournal, fallback: FallbackJournal, systems: Sequence[str]) -> Restored:
     """Read it all, in the order in which it was recorded. Systems that never decided are absent."""
     refused = [entry for entry in fallback.read() if entry.kind in ACCOUNT_KINDS]
-    entries = tuple(sorted((*journal.read(ACCOUNT_KINDS), *refused), key=lambda e: e.recorded_at))
+    # each file keeps its own order, whatever the machine's clock did; by that clock they are only put together
+    entries = tuple(merge(journal.read(ACCOUNT_KINDS), refused, key=lambda e: e.recorded_at))
     pasts = {name: past for name in systems if (past := _past(journal, name, entries)) is not None}
-    return Restored(entries, pasts)
+    changes = [entry for entry in fallback.read() if entry.kind == "mode"]
+    modes = {name: mode for name in systems if (mode := _mode(journal, changes, name, pasts.get(name))) is not None}
+    return Restored(entries, pasts, modes)
+
+
+def _mode(journal: SqlJournal, refused: Sequence[Entry], name: str, past: Past | None) -> Mode | None:
+    """Who only watches must not trade after a restart: also where no decision was made yet, or the journal was down."""
+    told = [e for e in (journal.last("mode", system=name), *refused) if e is not None and e.system == name]
+    if not told:
+        return past.mode if past else None
+    return Mode(max(told, key=lambda e: e.recorded_at).payload["to"])
+
+
+def as_consumed(journal: SqlJournal, bars: Bars, symbols: Sequence[str]) -> tuple[Bars, tuple[Bars | MarketBatch, ...]]:
+    """History up to the first bar of its last session that an engine consumed live; then what it consumed, and history.
+
+    History has no quotes, and has bars that came too late to be decided on: only what was consumed as it was consumed
+    gives a restarted engine the features that it had.
+    """
+    day = int(bars.ts[bars.session == bars.session[-1]][0])
+    consumed: dict[int, MarketBatch] = {}  # end of the bar, UTC ns -> what was consumed, at last
+    for entry in journal.read("market", since=day, until=int(bars.ts[-1])):
+        batch = entry.payload["batch"]
+        if set(symbols) <= set(batch.symbols):
+            consumed[batch.ts] = batch
+    parts: list[Bars | MarketBatch] = []
+    begin = 0
+    for row, ts in enumerate(bars.ts.tolist()):
+        if ts in consumed:
+            if row > begin:
+                parts.append(bars.rows(begin, row))
+            parts.append(consumed[ts])
+            begin = row + 1
+    if begin == 0:
+        return bars, ()
+    if begin < len(bars.ts):
+        parts.append(bars.rows(begin, len(bars.ts)))
+    first = parts[0]
+    assert isinstance(first, Bars), "the sessions before the last one are history"
+    return first, tuple(parts[1:])
 
 
 def _past(journal: SqlJournal, name: str, entries: Sequence[Entry]) -> Past | None:
@@ -71,11 +121,20 @@ def _past(journal: SqlJournal, name: str, entries: Sequence[Entry]) -> Past | No
         return None
     told = journal.last("mode", system=name, after=last.number)
     mode = Mode(told.payload["to"] if told else last.payload["mode"])
-    traded = sum(
-        share["quantity"] * entry.payload["fill"]["price"]
-        for entry in entries
-        if entry.kind == "fill" and entry.number > last.number
-        for share in entry.payload["shares"]
-        if share["system"] == name
-    )
-    return Past(mode, last.payload["decision"], last.payload["snapshot"], last.payload["portfolio"], traded)
+    p = last.payload
+    traded = tuple(_traded(name, [e for e in entries if e.recorded_at > last.recorded_at]))
+    return Past(mode, p["decision"], p["snapshot"], p["portfolio"], traded, told is not None)
+
+
+def _traded(system: str, entries: Sequence[Entry]) -> Iterator[float]:
+    """USD of each fill of `system`, and of what corrections changed in them."""
+    for entry in entries:
+        p = entry.payload
+        for share in p["shares"] if entry.kind in ("fill", "correction") else ():
+            if share["system"] != system:
+                continue
+            if entry.kind == "fill":
+                yield share["quantity"] * p["fill"]["price"]
+            else:
+                yield -share["before"] * p["before"]["price"]
+                yield share["after"] * p["after"]["price"]

@@ -67,7 +67,7 @@ def _feed(entry: Entry, engines: dict[str, Snapshots]) -> dict[str, Snapshot]:
         return {name: engine.close(payload["batch"]) for name, engine in engines.items()}
     for engine in engines.values():
         if entry.kind == "warmup":
-            engine.warm_up(payload["bars"], payload["daily"])
+            engine.warm_up(payload["bars"], payload["daily"], payload.get("since", ()))
         elif entry.kind == "backfill":
             engine.catch_up(payload["bars"])
     return {}

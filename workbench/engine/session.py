@@ -130,11 +130,16 @@ class Session:
         with self._boundary(snapshot.known_at):
             self.events = ()
             self._take_events(snapshot.known_at)
+            if snapshot.minutes_to_close <= 0:
+                return  # quotes of the night, and before the next session's first bar, are of no session: no mark
             self.portfolio.mark(mark_prices(snapshot), snapshot.session)
             p = self.portfolio
             if breaches := loss_breaches(p.nav, p.day_start_nav, p.peak_nav, self.settings.validation):
                 change = after_breaches(self.mode, breaches)
                 self.set_mode(change.mode, change.reason, snapshot.known_at)
+                for order in self.tracker.open_orders if change.cancel_all else ():
+                    self.broker.cancel(order.order_ref)
+                self._take_events(snapshot.known_at)
             if self.mode is Mode.EMERGENCY and not self.tracker.open_orders:
                 book = p.book(snapshot.known_at, (), self.carry)
                 self._send(self._flattening(book, snapshot), book, snapshot)

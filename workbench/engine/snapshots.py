@@ -7,7 +7,7 @@ feeds the same batches through the same code, so both see the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -98,10 +98,18 @@ class Snapshots:
         """Names of the intraday features, in order."""
         return self._engine.names
 
-    def warm_up(self, bars: Bars, daily: Bars) -> None:
-        """Take in the history before the first live bar: trades, without any quote."""
+    def warm_up(self, bars: Bars, daily: Bars, since: Iterable[Bars | MarketBatch] = ()) -> None:
+        """Take in the history before the first live bar: trades, without any quote.
+
+        `since`: what an engine that was stopped had consumed after `bars`, as it had, and history in between.
+        """
         self._engine.load_daily(daily)
         self.catch_up(bars)
+        for part in since:
+            if isinstance(part, MarketBatch):
+                self.close(part)
+            else:
+                self.catch_up(part)
 
     def catch_up(self, bars: Bars) -> None:
         """Take in bars that came too late to decide on."""

@@ -17,8 +17,8 @@ from workbench.engine.plan import EnginePlan
 if TYPE_CHECKING:
     from workbench.engine.host import Desk, EngineHost
 
-DEAD_AFTER_S = 5.0
-"""Real seconds without a heartbeat after which a reader takes an engine for dead."""
+DEAD_AFTER_S, DEAD_AFTER_BEATS = 5.0, 3
+"""Real seconds, and heartbeats, that must both be missing before a reader takes an engine for dead."""
 
 
 def engine_view(host: EngineHost | None, plan: EnginePlan, session: str, phase: str, error: str) -> dict[str, Any]:
@@ -28,6 +28,7 @@ def engine_view(host: EngineHost | None, plan: EnginePlan, session: str, phase: 
         "error": error,
         "session": session,
         "plan": plan.digest,
+        "heartbeat_s": plan.first.live.heartbeat_s,
         "systems": {s.system.name: {"symbols": list(s.system.symbols)} for s in plan.systems},
     }
     if host is None:
@@ -85,7 +86,7 @@ def read_status(folder: Path) -> dict[str, Any]:
         return {"phase": "none", "alive": False, "age_s": None, "error": f"no engine has run in {folder}"}
     age = (time.time_ns() - state["heartbeat"]) / 1e9
     over = state["phase"] in ("stopped", "failed")
-    alive = not over and age < DEAD_AFTER_S
+    alive = not over and age < max(DEAD_AFTER_S, DEAD_AFTER_BEATS * state.get("heartbeat_s", 0.0))
     if not alive and not over:
         state["phase"] = "dead"
         state["error"] = f"no heartbeat for {age:.0f} s; the watchdog cancels its orders, start it again to go on"

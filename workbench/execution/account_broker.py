@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import queue
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from math import nan
 from typing import Any
@@ -20,7 +20,7 @@ from workbench.core.clock import Clock
 from workbench.core.errors import DataError
 from workbench.core.types import OrderIntent
 from workbench.core.units import NS_PER_SECOND
-from workbench.execution.account_order import AccountOrder
+from workbench.execution.account_order import AccountOrder, beyond_recall
 from workbench.execution.broker import BrokerTimeout, Connection, NotConnected
 from workbench.execution.dealing import Booking, Dealer, Dealt, Part
 from workbench.execution.events import Commissioned, Corrected, LiveEvent
@@ -77,6 +77,8 @@ class AccountBroker:
         self.clock_skew_s = nan
         """Our clock less the broker's, seconds; 0 within its whole seconds, NaN before it was asked."""
         self.last: Reconciliation | None = None
+        self.held: Callable[[], str] = str
+        """Why nothing may be sent at this moment; empty where it may."""
         self._recorder = Recorder(journal, fallback)
         self._dealer = Dealer()
         self._books: dict[str, VirtualBook] = {}  # system -> its book with every recorded event
@@ -146,6 +148,16 @@ class AccountBroker:
         return dict(self._outside.positions)
 
     @property
+    def collected(self) -> int:
+        """Orders that systems want and that were not sent yet."""
+        return len(self._wishes)
+
+    @property
+    def booked(self) -> frozenset[str]:
+        """Systems that have a book."""
+        return frozenset(self._books)
+
+    @property
     def journal_down(self) -> bool:
         """Whether the journal refused the last record."""
         return self._recorder.down
@@ -206,7 +218,7 @@ class AccountBroker:
     def _place(self, orders: list[Any]) -> int:
         done = False
         try:
-            unsent = place_all(self.connection, self.ledger, orders, self.clock.now)
+            unsent = place_all(self.connection, self.ledger, orders, self.clock.now, self.held)
             done = True
         finally:
             if not done:  # whatever broke: what was being written is in doubt, and so is what was not reached
@@ -232,6 +244,8 @@ class AccountBroker:
             self._recorder.record("dropped", now, payload)
 
     def _why_not(self) -> str:
+        if why := self.held():
+            return why
         if not (self._link_up and self.connection.connected):
             return "there is no connection to the broker"
         return "" if self.reconciled else "our books were not yet compared with the broker's since it came back"
@@ -277,8 +291,11 @@ class AccountBroker:
             self._cancel(entry, reason)
 
     def _cancel(self, entry: AccountOrder, reason: str) -> None:
-        """Ask once; it is repeated only when the broker's facts show the order still at work."""
-        if entry.state in DONE or entry.cancel_sent_at:
+        """Ask once; it is repeated only when the broker's facts show the order still at work.
+
+        An on-close order that the exchange no longer lets go of is left to its auction.
+        """
+        if entry.state in DONE or entry.cancel_sent_at or beyond_recall(entry, self.clock.now()):
             return
         self._write_cancel(Cancel(entry.order.order_id, entry.order_ref, reason))
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from workbench.core.calendar import exchange_sessions
+from workbench.core.units import NS_PER_MINUTE
 from workbench.execution.order_states import OrderState
+from workbench.execution.policies import AUCTION_CUTOFF_MINUTES, ON_CLOSE
 from workbench.execution.reports import OrderReport, OutgoingOrder
 
 
@@ -13,9 +16,9 @@ class AccountOrder:
     """`order` as last sent; times UTC ns of our clock, 0 where it never happened.
 
     `filled` shares of executions that we counted; `told_filled` the most that a status ever claimed; `gap_at` since
-    when it claims more than we counted; `missed_at` when the facts were asked that first did not know the order;
-    `last_error` code of an error since the last sign of work; `revived`: its systems were told that it is over, but
-    it lives; `twins` permId -> a second order at the broker with our reference.
+    when it claims more than we counted; `cancels` sent so far; `missed_at` when the facts were asked that first did not
+    know the order; `last_error` code of an error since the last sign of work; `revived`: its systems were told that it
+    is over, but it lives; `twins` permId -> a second order at the broker with our reference.
     """
 
     order: OutgoingOrder
@@ -29,6 +32,7 @@ class AccountOrder:
     acknowledged: bool = False
     cancel_wanted: bool = False
     cancel_sent_at: int = 0
+    cancels: int = 0
     changing: bool = False
     missed_at: int = 0
     last_error: int = 0
@@ -62,6 +66,14 @@ class AccountOrder:
         self.perm_id, twin = min(self.twins.items())
         del self.twins[self.perm_id]
         self.order = replace(self.order, order_id=twin.order_id, limit_price=twin.limit_price)
+
+
+def beyond_recall(entry: AccountOrder, now: int) -> bool:
+    """Whether the exchange no longer lets go of it: an on-close order after the cut-off before the close (15:50)."""
+    if entry.order.order_type not in ON_CLOSE:
+        return False
+    near = exchange_sessions().between(now, now)
+    return bool((near.close_ns - now <= AUCTION_CUTOFF_MINUTES * NS_PER_MINUTE).any())
 
 
 @dataclass(frozen=True, slots=True)

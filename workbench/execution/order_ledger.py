@@ -86,6 +86,7 @@ class OrderLedger:
         entry.cancel_wanted = True
         if sent:
             entry.cancel_sent_at = now
+            entry.cancels += 1
             if entry.state is not OrderState.UNKNOWN:
                 self._become(entry, OrderState.CANCELLING, "cancel sent", now)
 
@@ -154,7 +155,8 @@ class OrderLedger:
         if entry.state is OrderState.CANCELLING and report.status != "PendingCancel":
             self._become(entry, OrderState.UNKNOWN, "the broker shows it at work", now)
         if entry.state in (OrderState.UNKNOWN, OrderState.INTENDED, OrderState.SENT):
-            doubted = report.status == "PendingCancel" or entry.cancel_wanted or entry.revived
+            can = entry.order.order_id > 0  # without a number it cannot be cancelled
+            doubted = report.status == "PendingCancel" or (can and (entry.cancel_wanted or entry.revived))
             state = OrderState.CANCELLING if doubted else OrderState.PARTIAL if entry.filled else OrderState.ACCEPTED
             self._become(entry, state, "the broker shows it at work", now)
         return events
@@ -326,8 +328,8 @@ class OrderLedger:
     def _error(self, report: ErrorReport, now: int) -> tuple[LiveEvent, ...]:
         ref = report.order_ref or self._by_id.get(report.order_id, "")
         entry = self.orders.get(ref)
-        if entry is None or entry.state in DONE:
-            return ()
+        if entry is None or entry.state in DONE or report.order_id not in (0, entry.order.order_id):
+            return ()  # the last: it is about the order that a second one of the same reference took the place of
         asked = entry.changing or entry.cancel_sent_at > 0
         what, reason = meaning(report.code, acknowledged=entry.acknowledged, asked=asked), _reason(report)
         if what is Meaning.CANCELLED:

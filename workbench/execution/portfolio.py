@@ -13,10 +13,17 @@ from workbench.core.types import Book, Carry, Fill, OrderIntent, Snapshot
 from workbench.execution.events import Commissioned, Corrected, LiveEvent
 from workbench.gateway.events import Charged, Filled
 
+WIDEST = 0.1
+"""A quote whose sides are further apart than this part of its mid says nothing of what a share is worth."""
+
 
 def mark_prices(snapshot: Snapshot) -> FloatArray:
-    """(N,) prices at which a book is valued: the mid of a sound quote, else the last price; NaN unknown."""
+    """(N,) prices at which a book is valued: the mid of a sound quote, else the last price; NaN unknown.
+
+    Sound: 0 < bid <= ask, and no wider than WIDEST: a stub quote would move NAV, peak and limits of the book.
+    """
     sound = (snapshot.bid > 0) & (snapshot.bid <= snapshot.ask)
+    sound &= snapshot.ask - snapshot.bid <= WIDEST * snapshot.mid
     return np.where(sound, snapshot.mid, snapshot.price)
 
 

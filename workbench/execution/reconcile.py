@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from workbench.core.units import NS_PER_SECOND
-from workbench.execution.account_order import AccountOrder
+from workbench.execution.account_order import AccountOrder, beyond_recall
 from workbench.execution.executions import revision
 from workbench.execution.netting import OUR_MARK
-from workbench.execution.order_ledger import ENDED, OrderLedger
+from workbench.execution.order_ledger import ACKNOWLEDGE_NS, ENDED, OrderLedger
 from workbench.execution.order_states import DONE, OPEN, OrderState
 from workbench.execution.reports import AccountReport, CommissionReport, ExecutionReport, Facts, OrderReport
 
@@ -244,8 +244,10 @@ class _Comparison:
         self.cancels.append(Cancel(surplus.order_id, entry.order_ref, "the same order works twice", surplus=True))
 
     def _cancel(self, entry: AccountOrder, main: OrderReport, reason: str) -> None:
-        if entry.cancel_sent_at >= self.facts.asked_at or main.status == "PendingCancel":
-            return  # on its way: outside of trading hours a cancel may be acknowledged only at the open
+        pause = ACKNOWLEDGE_NS if entry.cancels > 1 else 0
+        fresh = entry.cancel_sent_at and entry.cancel_sent_at >= self.facts.asked_at - pause
+        if fresh or main.status == "PendingCancel" or beyond_recall(entry, self.facts.told_at):
+            return  # on its way, refused a moment ago, or in vain: it is not asked for again and again
         if main.order_id:
             self.cancels.append(Cancel(main.order_id, entry.order_ref, reason))
             return

@@ -76,14 +76,22 @@ def reduces(wish: Wish, positions: Mapping[str, int]) -> bool:
 
 
 def place_all(
-    connection: Connection, ledger: OrderLedger, orders: Sequence[OutgoingOrder], now: Callable[[], int]
+    connection: Connection,
+    ledger: OrderLedger,
+    orders: Sequence[OutgoingOrder],
+    now: Callable[[], int],
+    held: Callable[[], str] = str,
 ) -> tuple[tuple[str, str], ...]:
     """Send; (order_ref, why) of those that certainly did not leave. An order that may have left counts as sent.
 
-    An error of another kind goes up to the caller; what was not reached by then stays INTENDED.
+    `held` says before each order why nothing more may leave. An error of another kind goes up to the caller; what was
+    not reached by then stays INTENDED.
     """
     unsent: list[tuple[str, str]] = []
     for order in orders:
+        if why := held():
+            unsent.append((order.order_ref, why))
+            continue
         try:
             connection.place(order)
         except NotConnected as error:

@@ -14,6 +14,7 @@ from workbench.config.live import BrokerSettings
 from workbench.core.errors import ConfigError
 from workbench.execution.ibkr.accounts import AccountKind, account_kind
 from workbench.execution.ibkr.bars import BarRow, bars_request
+from workbench.execution.ibkr.codes import is_no_data
 from workbench.execution.ibkr.errors import (
     BrokerError,
     BrokerTimeout,
@@ -220,15 +221,22 @@ class IbkrConnection:
         self._wait(self._lines.watch(wanted), 2 + len(wanted) // 20, "quotes")
 
     def quotes(self) -> dict[str, Quote]:
-        """The latest quote of each watched symbol; never blocks."""
+        """The latest quote of each watched symbol; never blocks. Lines that all fell silent are begun anew."""
+        if self.connected and self._loop is not None and self._lines is not None:
+            self._loop.soon(self._lines.check_silence)
         return self._messages.quotes.latest()
 
     def bars(self, symbols: Iterable[str], interval_minutes: int, end: int, count: int) -> dict[str, list[BarRow]]:
         """The last `count` bars of regular hours that end by `end` (UTC ns), of 1, 5 or 390 (daily) minutes.
 
-        A symbol whose request failed is absent, and its reason stands in :attr:`bar_failures`.
+        A symbol of which the broker has no such bars has none. One whose request failed is absent, and its reason
+        stands in :attr:`bar_failures`: it is worth asking again.
         """
         found, failed = self.ask_bars(symbols, interval_minutes, end, count)
+        for symbol, error in list(failed.items()):
+            if isinstance(error, RequestRefused) and is_no_data(error.code, error.text):
+                found[symbol] = []
+                del failed[symbol]
         told = {symbol: str(error) for symbol, error in failed.items()}
         self.bar_failures = {s: why for s, why in self.bar_failures.items() if s not in found} | told
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -60,6 +61,11 @@ class LoopThread:
             return action()
 
         return self.call(work(), timeout_s, what)
+
+    def soon(self, action: Callable[[], object]) -> None:
+        """Do `action` on the loop, without waiting for it; not at all where the loop is gone."""
+        with contextlib.suppress(RuntimeError):  # closed meanwhile
+            self.loop.call_soon_threadsafe(action)
 
     def stop(self) -> None:
         """End the loop and wait for its thread."""

@@ -35,6 +35,11 @@ class QuoteBoard:
         """Request id -> symbol of the lines in use."""
         return dict(self._lines)
 
+    @property
+    def newest(self) -> int:
+        """When anything was last heard on any line, UTC ns; 0: never."""
+        return max((q.time for q in self._quotes.values()), default=0)
+
     def open(self, request_id: int, symbol: str) -> None:
         """A line for `symbol`; what an older line said about it being delayed is forgotten, its prices stay."""
         before = self._quotes.get(symbol)

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from workbench.core.calendar import exchange_sessions
+from workbench.core.units import NS_PER_DAY, NS_PER_SECOND
 from workbench.execution.ibkr.errors import NotConnected
 from workbench.execution.ibkr.messages import Messages
 from workbench.execution.ibkr.wire import Wire
@@ -17,6 +19,10 @@ GENERIC_TICKS = "236"
 LIVE = 1
 SETTLE_S = 0.2
 """Notices about data farms come in bursts: one renewal serves them all."""
+
+SILENT_NS, LONGEST_NS = 60 * NS_PER_SECOND, 960 * NS_PER_SECOND
+"""Without a tick on any line for so long in regular hours all are begun anew; twice as long after every time that did
+not help. Losses of data are not always announced."""
 
 BATCH, PAUSE_S = 10, 0.5
 """Lines asked for at once, and the pause after them: orders and cancels must not queue behind quotes."""
@@ -32,6 +38,7 @@ class Subscriptions:
         self._session: Wire | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._lock, self._due = asyncio.Lock(), False
+        self._asked_at, self._patience = 0, SILENT_NS
 
     @property
     def tasks(self) -> tuple[asyncio.Task[None] | None, ...]:
@@ -42,6 +49,21 @@ class Subscriptions:
         """Renew every line where data may have been lost."""
         if link not in (Link.UP, Link.RESTORED, Link.DATA_BACK) or not self._symbols:
             return
+        self._begin_anew()
+
+    def check_silence(self) -> None:
+        """Renew every line where all fell silent without a word about it."""
+        now, newest = self.messages.clock(), self.messages.quotes.newest
+        if newest > self._asked_at:
+            self._patience = SILENT_NS
+        opened = _open_since(now)
+        if not self._symbols or not opened or now - max(newest, self._asked_at, opened) < self._patience:
+            return
+        self._patience = min(2 * self._patience, LONGEST_NS)
+        self._asked_at = now
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
         self._due = True
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.ensure_future(self._renew())
@@ -70,7 +92,7 @@ class Subscriptions:
             quotes.close(number)
             if same:
                 client.cancelMktData(number)
-        self._session = wire
+        self._session, self._asked_at = wire, self.messages.clock()
         client.reqMarketDataType(LIVE)
         for count, symbol in enumerate(self._symbols, 1):
             number = self.messages.number()
@@ -79,3 +101,10 @@ class Subscriptions:
             wire.send().reqMktData(number, contract, GENERIC_TICKS, False, False, [])
             if count % BATCH == 0:
                 await asyncio.sleep(self._pause)
+
+
+def _open_since(now: int) -> int:
+    """When the regular session of `now` began (UTC ns), 0 outside of them."""
+    near = exchange_sessions().between(now - NS_PER_DAY, now + NS_PER_DAY)
+    inside = (near.open_ns <= now) & (now < near.close_ns)
+    return int(near.open_ns[inside][0]) if inside.any() else 0
