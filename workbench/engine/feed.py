@@ -73,8 +73,7 @@ class Feed:
         # the session of the next bar: the same history from one close to the next, so that a restart sees the same
         today = int(np.searchsorted(every.close_ns, last_end, side="right"))
         bars = self._history(every, max(today - sessions, 0), today, BAR_MINUTES, last_end)
-        closed = int(np.searchsorted(every.close_ns, last_end, side="right")) - 1
-        daily = self._history(every, max(closed + 1 - days, 0), closed, SESSION_MINUTES, last_end)
+        daily = self.daily(last_end, days)
         missing = tuple(s for i, s in enumerate(self.symbols) if np.isnan(bars.close[:, i]).all())
         if len(missing) == len(self.symbols):
             raise DataError(
@@ -82,6 +81,12 @@ class Feed:
                 "decided; `workbench doctor --broker HOST:PORT` tells whether market data are subscribed"
             )
         return Warmup(bars, daily, missing)
+
+    def daily(self, last_end: int, days: int) -> Bars:
+        """`days` of daily bars of the sessions that had closed by `last_end`."""
+        every = exchange_sessions()
+        closed = int(np.searchsorted(every.close_ns, last_end, side="right")) - 1
+        return self._history(every, max(closed + 1 - days, 0), closed, SESSION_MINUTES, last_end)
 
     def gather(self, ts: int, deadline: int, beat: Callable[[], None]) -> MarketBatch:
         """The bar that ends at `ts`, as far as it arrives before `deadline` (of the clock); `beat` shows progress.

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from workbench.commands import URGENT, Command, read_panic
+from workbench.core.calendar import session_of
 from workbench.core.clock import Clock, ScaledClock
 from workbench.core.errors import WorkbenchError
 from workbench.core.types import OrderIntent, Snapshot
@@ -44,7 +45,7 @@ from workbench.execution.ibkr.accounts import AccountKind
 from workbench.execution.live_facts import Margin
 from workbench.execution.reports import OutgoingOrder
 from workbench.execution.system_broker import SystemBroker
-from workbench.journal import FallbackJournal, SqlJournal
+from workbench.journal import FallbackJournal, JournalError, SqlJournal
 from workbench.metrics import Metrics
 
 WAIT_S = 0.02
@@ -271,7 +272,7 @@ class EngineHost:
         self._hear()
         due = next_bar_end(self.tally.last_bar)
         now = self.clock.now()
-        if now >= due:
+        if now >= due + self._settling():
             self.bar(due)
         elif now >= self._update_at:
             self._update(now)
@@ -279,6 +280,14 @@ class EngineHost:
             return False
         self.publish("trading")
         return True
+
+    def _settling(self) -> int:
+        """ns after a bar's end by our clock until a real broker's clock has surely passed it: asked before, history may
+        hold the bar in progress. A simulated broker's clock is ours."""
+        if self.kind is AccountKind.SIMULATED:
+            return 0
+        skew = self.account.clock_skew_s
+        return self._ns(1.0 + (max(skew, 0.0) if skew == skew else 0.0))
 
     def bar(self, ts: int) -> None:
         """Everything that happens because the bar that ends at `ts` is over."""
@@ -300,15 +309,25 @@ class EngineHost:
         if len(batch.late) == len(batch.symbols) or late:
             self._miss(ts, "too late" if late else "no bar arrived")
             return
+        self._morning(ts)
         self._catch_up(ts)
         self._record("market", ts, {"batch": batch})
         for desk in self.desks:
-            self._step(desk, batch)
+            self._try_step(desk, batch)
         self._flush()
         self.tally.cycles += 1
         self.tally.last_bar = ts
         self.metrics.observe("cycle", time.perf_counter() - begun)
         self._record("cycle", ts, {"cycle": self.tally.cycles, "late": batch.late, "latency": self.metrics.summary()})
+
+    def _try_step(self, desk: Desk, batch: MarketBatch) -> None:
+        """A step of one system; one that fails has stopped sending by then, and stops no other system."""
+        try:
+            self._step(desk, batch)
+        except JournalError:
+            raise
+        except WorkbenchError as error:
+            self._record("failed", batch.ts, {"system": desk.system.name, "why": f"{type(error).__name__}: {error}"})
 
     def _step(self, desk: Desk, batch: MarketBatch) -> None:
         with self.metrics.timed("features"):
@@ -325,6 +344,21 @@ class EngineHost:
         self.tally.missed += 1
         self.tally.last_bar = ts
         self._record("missed", ts, {"why": why})
+
+    def _morning(self, ts: int) -> None:
+        """Before the first bar of a session, the daily bars up to the last close, if history has them all."""
+        assert self.feed is not None
+        before = max(desk.snapshots.last_ts for desk in self.desks)
+        if before < 0 or session_of(before) == session_of(ts):
+            return
+        daily = self.feed.daily(before, self.settings.live.warmup_days)
+        lacking = [s for s, known in zip(daily.symbols, np.isfinite(daily.close[-1])) if not known]
+        if lacking:  # the feature engine sums up its own bars then
+            self._record("no_daily", ts, {"symbols": lacking})
+            return
+        self._record("daily", ts, {"bars": daily})
+        for desk in self.desks:
+            desk.snapshots.load_daily(daily)
 
     def _catch_up(self, ts: int) -> None:
         """Feed the bars before `ts` that were missed, as history has them."""

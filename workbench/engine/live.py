@@ -45,6 +45,8 @@ class EngineClient:
                     f"an engine with other settings runs in {self.folder}; stop it, or set another live.folder"
                 )
             return
+        if (before := getattr(self, "_process", None)) is not None:
+            before.poll()  # a child that has ended is not left behind
         for settings in self.plan.systems:
             load_system(settings, simulated=not settings.broker.host)
         try:

@@ -13,7 +13,7 @@ from workbench.engine.snapshots import Snapshots
 from workbench.engine.systems import System, load_system
 from workbench.journal import Entry, SqlJournal
 
-KINDS = ("engine", "warmup", "backfill", "market", "decision")
+KINDS = ("engine", "warmup", "daily", "backfill", "market", "decision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,8 @@ def _feed(entry: Entry, engines: dict[str, Snapshots]) -> dict[str, Snapshot]:
     for engine in engines.values():
         if entry.kind == "warmup":
             engine.warm_up(payload["bars"], payload["daily"], payload.get("since", ()))
+        elif entry.kind == "daily":
+            engine.load_daily(payload["bars"])
         elif entry.kind == "backfill":
             engine.catch_up(payload["bars"])
     return {}

@@ -17,7 +17,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from workbench.config import Settings
-from workbench.core.arrays import FloatArray
 from workbench.core.errors import DataError
 from workbench.core.types import Book, Carry, Decision, OrderIntent, Snapshot, Target
 from workbench.core.universe import Universe
@@ -114,11 +113,7 @@ class Session:
         with self._boundary(snapshot.known_at):
             self._take_events(snapshot.known_at)
             book = self.portfolio.book(snapshot.known_at, self.tracker.open_orders, self.carry)
-            self._send(
-                tuple(i for i in self._plan(decision, book, snapshot) if i.order_ref not in self.tracker),
-                book,
-                snapshot,
-            )
+            self._send(self._plan(decision, book, snapshot), book, snapshot)
 
     def observe(self, snapshot: Snapshot) -> Book:
         """Take in fills and prices and cancel what is left over, without deciding: for a bar on which nobody traded."""
@@ -198,22 +193,25 @@ class Session:
             return self._flattening(book, snapshot)
         if self.mode not in SENDING:
             return ()
-        return self._towards(decision.target, "target", book, snapshot, decision.carry.day_weight)
+        planned = plan_orders(
+            decision.target, book, snapshot, self.settings.execution, self.universe,
+            system=self.name, day_weight=decision.carry.day_weight,
+        )  # fmt: skip
+        return self._guarded(planned, book, snapshot)
 
     def _flattening(self, book: Book, snapshot: Snapshot) -> tuple[OrderIntent, ...]:
+        """Market orders to zero, whatever the policy: a limit that waits for the bar's end is no way out."""
         n = len(snapshot.symbols)
-        return self._towards(Target(np.zeros(n), np.ones(n, dtype=bool)), "flatten", book, snapshot)
+        at_once = self.settings.execution.model_copy(update={"policy": "market", "day_auction": False})
+        target = Target(np.zeros(n), np.ones(n, dtype=bool))
+        planned = plan_orders(target, book, snapshot, at_once, self.universe, system=self.name, reason="flatten")
+        return self._guarded(planned, book, snapshot)
 
-    def _towards(
-        self, target: Target, reason: str, book: Book, snapshot: Snapshot, day_weight: FloatArray | None = None
-    ) -> tuple[OrderIntent, ...]:
-        """The orders that may leave; at the last bar of a session none. `day_weight` (N,) may go to the auction."""
+    def _guarded(self, planned: tuple[OrderIntent, ...], book: Book, snapshot: Snapshot) -> tuple[OrderIntent, ...]:
+        """What the guards let through of orders that were not sent before; at the last bar of a session nothing."""
         if snapshot.minutes_to_close <= 0:
             return ()
-        planned = plan_orders(
-            target, book, snapshot, self.settings.execution, self.universe,
-            system=self.name, reason=reason, day_weight=day_weight,
-        )  # fmt: skip
+        planned = tuple(i for i in planned if i.order_ref not in self.tracker)
         guarded = self.guard(planned, book, snapshot, self._reduce_only)
         self.held = guarded.held
         if guarded.held:

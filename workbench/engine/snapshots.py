@@ -103,13 +103,17 @@ class Snapshots:
 
         `since`: what an engine that was stopped had consumed after `bars`, as it had, and history in between.
         """
-        self._engine.load_daily(daily)
+        self.load_daily(daily)
         self.catch_up(bars)
         for part in since:
             if isinstance(part, MarketBatch):
                 self.close(part)
             else:
                 self.catch_up(part)
+
+    def load_daily(self, daily: Bars) -> None:
+        """Daily bars up to the last close: used from the next session on."""
+        self._engine.load_daily(daily)
 
     def catch_up(self, bars: Bars) -> None:
         """Take in bars that came too late to decide on."""

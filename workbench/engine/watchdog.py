@@ -20,6 +20,7 @@ import psutil
 from workbench.config import BrokerSettings
 from workbench.core.errors import WorkbenchError
 from workbench.engine.heart import STATE
+from workbench.engine.locks import process_runs
 from workbench.engine.plan import EnginePlan
 from workbench.engine.process import PLAN
 from workbench.engine.simulation import running_gateway
@@ -32,6 +33,8 @@ from workbench.logs import logger, logging_to
 
 LOOK_S = 0.5
 TRIES = 20
+FENCED_S = 10.0
+"""Real seconds for a killed process to end; its connection must be gone before another can have its client id."""
 PATIENCE_S = 5.0
 """Real seconds for the broker to confirm a cancel before it is asked again."""
 
@@ -90,11 +93,14 @@ def fence(pid: int) -> None:
     """Make sure that the engine can send nothing any more."""
     try:
         process = psutil.Process(pid)
-        if "workbench.engine" in " ".join(process.cmdline()):
-            process.kill()
-            process.wait(10.0)
+        if "workbench.engine" not in " ".join(process.cmdline()):
+            return
+        process.kill()
     except psutil.NoSuchProcess:
         return
+    deadline = time.monotonic() + FENCED_S
+    while process_runs(pid) and time.monotonic() < deadline:  # one whose parent has not waited for it has ended too
+        time.sleep(0.05)
 
 
 def cancel_ours(settings: BrokerSettings, host: str, port: int, account: str) -> int:
