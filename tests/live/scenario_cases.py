@@ -343,8 +343,8 @@ CASES: dict[str, Case] = {
     "bust_event": Case(),
     "live_updates_lost": Case(),
     "historical_no_data": Case(),
-    "historical_pacing": Case(check=not_decided_without),
-    "historical_too_many": Case(check=not_decided_without),
-    "history_farm_broken": Case(broker={"request_timeout_s": 0.7}, check=not_decided_without),
-    "history_unanswered": Case(broker={"request_timeout_s": 0.7}, check=not_decided_without),
+    "historical_pacing": Case(check=traded),
+    "historical_too_many": Case(check=traded),
+    "history_farm_broken": Case(broker={"request_timeout_s": 0.7}, check=traded),
+    "history_unanswered": Case(broker={"request_timeout_s": 0.7}, check=traded),
 }

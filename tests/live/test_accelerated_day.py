@@ -90,7 +90,7 @@ def test_five_days_hold_memory_and_descriptors_flat(tmp_path):
     status, memory, handles = trade(tmp_path, "2026-03-06T21:00:00Z")
     record = check(tmp_path, status)
     first_day, last_day = max(memory[:6]), max(memory[-6:])
-    print(f"  five days: {record.decisions} decisions, {record.missed} missed, {len(record.fills)} fills; memory of the "
-          f"engine {first_day:.0f} MiB on the first day, {last_day:.0f} on the last, {handles[-1]} descriptors")  # fmt: skip
+    print(f"  five days: {record.decisions} decisions, {record.missed} missed, {len(record.fills)} fills")
+    print(f"  engine {first_day:.0f} MiB on the first day, {last_day:.0f} on the last, {handles[-1]} descriptors")
     assert last_day < 1.1 * first_day
     assert max(handles) <= handles[0] + 5

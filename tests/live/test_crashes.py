@@ -25,14 +25,14 @@ from workbench.gateway.simulated import SimulatedGateway
 from workbench.journal.sql import Record
 
 CYCLES = 6
-PARTS = 6
+PARTS = 4
 MAY_LOSE = ("journal:orders after", "broker:place before", "broker:place after")
 """Between the write-ahead of several orders and the last of them written to the socket."""
 SAMPLE = (
-    "before journal:market", "after journal:decision", "after journal:intents", "before journal:orders",
-    "after journal:orders", "after broker:place", "before journal:order_state-sent", "after journal:report-execution",
-    "before journal:fill", "after journal:commission", "after journal:cancel", "before journal:reconciliation",
+    "before journal:market", "after journal:decision", "after journal:intents", "after journal:orders",
+    "after broker:place", "after journal:report-execution", "before journal:fill", "after journal:cancel",
 )  # fmt: skip
+"""Of what the slow tests do at every site, the places where most is at stake."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def test_a_crash_of_the_engine_that_comes_after_a_crash(stage, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_crashes_at_every_kind_of_site(part, stage, tmp_path):
-    sites = list(spread(stage.passed, 2))[part::PARTS]
+    sites = list(spread(stage.passed, 1))[part::PARTS]
     assert complaints(stage, tmp_path, iter(sites)) == []
 
 

@@ -305,7 +305,6 @@ def test_a_system_that_joins_an_account_must_say_with_what(rig, tmp_path, settin
     again.close()
 
 
-@pytest.mark.xfail(reason="outside shares are held to be a matter of their own", strict=True)
 def test_a_position_that_was_closed_by_hand_is_not_sold_again(rig):
     """Selling it would open a short that no guard has looked at."""
     host = rig.open()

@@ -24,6 +24,8 @@ from workbench.execution.reports import Quote
 
 ASK_AGAIN_S = 0.25
 """Real seconds between two requests for bars that had not arrived."""
+ASK_HISTORY_AGAIN_S = (0.5, 2.0)
+"""Real seconds before the second and the third request for history that failed."""
 BAR_NS = BAR_MINUTES * NS_PER_MINUTE
 
 
@@ -143,13 +145,24 @@ class Feed:
         ts, session, number, count = ts[keep], session[keep], number[keep], count[keep]
         table = np.full((5, len(ts), len(self.symbols)), np.nan)
         row_of = {int(t): k for k, t in enumerate(ts)}
-        for symbol, rows in self.source.bars(self.symbols, interval, int(ts[-1]), len(ts)).items():
+        for symbol, rows in self._told(interval, int(ts[-1]), len(ts)).items():
             column = self.symbols.index(symbol)
             for row in rows:
                 if row.ts in row_of:
                     table[:, row_of[row.ts], column] = _fields(row)
         fields: dict[str, Any] = dict(zip(("open", "high", "low", "close", "volume"), table))
         return Bars(self.symbols, interval, ts, session, number, count, **fields, data_origin=self.origin)
+
+    def _told(self, interval: int, end: int, count: int) -> Mapping[str, Sequence[BarRow]]:
+        """What history gives; where a request failed it is made again. No such bars: no rows, and that is final."""
+        told = dict(self.source.bars(self.symbols, interval, end, count))
+        for pause in ASK_HISTORY_AGAIN_S:
+            lacking = [s for s in self.symbols if s not in told]
+            if not lacking:
+                break
+            time.sleep(pause)
+            told |= self.source.bars(lacking, interval, end, count)
+        return told
 
 
 def _fields(row: BarRow) -> FloatArray:

@@ -46,7 +46,8 @@ class EngineClient:
                 )
             return
         if (before := getattr(self, "_process", None)) is not None:
-            before.poll()  # a child that has ended is not left behind
+            with contextlib.suppress(subprocess.TimeoutExpired):  # a child that has ended is not left behind
+                before.wait(1.0)
         for settings in self.plan.systems:
             load_system(settings, simulated=not settings.broker.host)
         try:

@@ -31,7 +31,7 @@ from workbench.execution.outside import Outside
 from workbench.execution.reconcile import Cancel, Reconciliation, reconcile
 from workbench.execution.recording import Recorder
 from workbench.execution.records import flat, report_payload
-from workbench.execution.reports import AccountReport, Facts, Link, LinkReport, Report
+from workbench.execution.reports import AccountReport, CommissionReport, Facts, Link, LinkReport, Report
 from workbench.execution.restoring import Rebuilt, rebuild
 from workbench.execution.sending import number_orders, place_all, sift, write_ahead
 from workbench.execution.system_broker import SystemBroker, VirtualBook
@@ -186,7 +186,7 @@ class AccountBroker:
         def refuse(wish: Wish, reason: str) -> None:
             refused.append((wish, reason))
 
-        kept = sift(wishes, self.ledger.busy_symbols, self._dealer.used, self._why_not(), refuse)
+        kept = sift(wishes, self.ledger.busy_symbols, self._dealer.used, self._why_not(), self._gone, refuse)
         if not kept:
             return 0
         positions = {name: book.positions for name, book in self._books.items()}
@@ -242,6 +242,20 @@ class AccountBroker:
             i = wish.intent
             payload = {"system": wish.system, "order_ref": i.order_ref, "symbol": i.symbol, "reason": reason}
             self._recorder.record("dropped", now, payload)
+
+    def _gone(self, wish: Wish) -> str:
+        """Why an order that reduces would sell (or buy back) what somebody traded away outside of this program."""
+        symbol, side = wish.intent.symbol, wish.intent.side
+        outside = self._outside.positions.get(symbol, 0)
+        held = sum(book.positions.get(symbol, 0) for book in self._books.values())
+        there = abs(held) - abs(outside)
+        if not (side * held < 0 and side * outside > 0 and wish.intent.quantity > max(there, 0)):
+            return ""
+        return (
+            f"{symbol}: the systems hold {held:+d} shares, {outside:+d} were traded outside of this program, and the "
+            f"account has {held + outside:+d}: {wish.intent.quantity} more would open a position on the other side; "
+            "trade the outside shares back where they were traded"
+        )
 
     def _why_not(self) -> str:
         if why := self.held():
@@ -336,14 +350,15 @@ class AccountBroker:
         now = self.clock.now()
         self.ledger.age(now)
         self._settle(())
-        for entry in self.ledger.orders.values():
+        for entry in self.ledger.unsettled:
             if entry.revived and not entry.cancel_wanted and entry.state in OPEN:
                 self._write_cancel(Cancel(entry.order.order_id, entry.order_ref, "it was held to be over, and lives"))
 
     def _take(self, report: Report) -> None:
         """One report; it is forgotten only once it is recorded."""
         now = self.clock.now()
-        self._recorder.record("report", now, report_payload(report))
+        if not (isinstance(report, CommissionReport) and self.ledger.executions.costed(report.exec_id)):
+            self._recorder.record("report", now, report_payload(report))  # facts tell the commissions of the day again
         if self._reports and self._reports[0] is report:
             self._reports.popleft()
         if isinstance(report, LinkReport):

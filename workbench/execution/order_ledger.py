@@ -45,6 +45,8 @@ class OrderLedger:
         self.executions = ExecutionBook()
         self.transitions: list[Transition] = []
         """Changes of state that nobody has taken yet, oldest first; whoever journals them clears the list."""
+        self._unsettled: set[str] = set()  # references of orders that are not over for good, as of the last look
+        self._last_order_id = 0
         self._by_perm: dict[int, str] = {}  # permId -> order_ref
         self._by_id: dict[int, str] = {}  # orderId -> order_ref
 
@@ -59,6 +61,8 @@ class OrderLedger:
                 )
         entry = self.orders[order.order_ref] = AccountOrder(order, OrderState.INTENDED, now, now)
         self._by_id[order.order_id] = order.order_ref
+        self._last_order_id = max(self._last_order_id, order.order_id)
+        self._unsettled.add(order.order_ref)
         return entry
 
     def sent(self, order_ref: str, now: int) -> None:
@@ -117,6 +121,12 @@ class OrderLedger:
 
     def find(self, report: OrderReport | ExecutionReport) -> AccountOrder | None:
         """Our order that a report speaks of: by reference, else permId, else order id of our client; None: foreign."""
+        entry = self._found(report)
+        if entry is not None:
+            self._unsettled.add(entry.order_ref)  # what is reported may change it
+        return entry
+
+    def _found(self, report: OrderReport | ExecutionReport) -> AccountOrder | None:
         if report.order_ref:
             return self.orders.get(report.order_ref)
         if report.perm_id in self._by_perm:
@@ -135,9 +145,11 @@ class OrderLedger:
 
     def age(self, now: int) -> None:
         """Doubt the orders of which nothing was heard for too long."""
-        for entry in self.open_orders:
+        for entry in self.unsettled:
             if entry.state is OrderState.SENT and now - entry.sent_at > ACKNOWLEDGE_NS:
                 self._become(entry, OrderState.UNKNOWN, "not acknowledged", now)
+            if entry.state in DONE and not (entry.gap_at or entry.twins or entry.revived):
+                self._unsettled.discard(entry.order_ref)
 
     # ---- what the facts prove -----------------------------------------------------------------------------------
 
@@ -180,7 +192,7 @@ class OrderLedger:
 
     def doubled(self, reports: tuple[OrderReport, ...]) -> None:
         """These, and no others, are the second orders at the broker with a reference of ours."""
-        for entry in self.orders.values():
+        for entry in self.unsettled:
             entry.twins.clear()
         for report in reports:
             ours = self.find(report)
@@ -200,30 +212,35 @@ class OrderLedger:
             or entry.twins
             or (entry.gap_at and now - entry.gap_at > GAP_NS)
             or (entry.state is OrderState.CANCELLING and now - entry.state_at > ACKNOWLEDGE_NS)
-            for entry in self.orders.values()
+            for entry in self.unsettled
             if entry.state not in DONE or entry.gap_at
         )
 
     @property
     def open_orders(self) -> tuple[AccountOrder, ...]:
         """Orders that may still fill."""
-        return tuple(entry for entry in self.orders.values() if entry.state in OPEN)
+        return tuple(entry for entry in self.unsettled if entry.state in OPEN)
+
+    @property
+    def unsettled(self) -> tuple[AccountOrder, ...]:
+        """Orders that are not over for good, in the order in which they were entered: few, however many there were."""
+        return tuple(sorted((self.orders[ref] for ref in self._unsettled), key=lambda e: (e.sent_at, e.order.order_id)))
 
     @property
     def busy_symbols(self) -> frozenset[str]:
         """Symbols that have an order which may still fill, or executions not yet heard of: nothing new goes there."""
-        return frozenset(e.symbol for e in self.orders.values() if e.state in OPEN or e.gap_at)
+        return frozenset(e.symbol for e in self.unsettled if e.state in OPEN or e.gap_at)
 
     @property
     def doubtful_symbols(self) -> frozenset[str]:
         """Symbols of which something is not known that may have changed a position."""
         doubts = (OrderState.INTENDED, OrderState.SENT, OrderState.UNKNOWN)
-        return frozenset(e.symbol for e in self.orders.values() if e.state in doubts or e.gap_at)
+        return frozenset(e.symbol for e in self.unsettled if e.state in doubts or e.gap_at)
 
     @property
     def last_order_id(self) -> int:
         """The highest order id ever used, 0 if none."""
-        return max(self._by_id, default=0)
+        return self._last_order_id
 
     # ---- inside -------------------------------------------------------------------------------------------------
 
@@ -242,6 +259,8 @@ class OrderLedger:
         entry.settle_gap(now)
         if entry.state in (OrderState.ABSENT, OrderState.REJECTED):
             self._revive(entry, f"an execution came of an order held to be {entry.state}", now)
+        if entry.state is OrderState.CANCELLED and entry.remaining <= 0:
+            self._transit(entry, OrderState.FILLED, "filled after all", now)
         self._after_fill(entry, now)
         if before is not None:
             return (*claimed, Corrected(entry.order_ref, entry.symbol, before, after, after.time))
@@ -345,7 +364,7 @@ class OrderLedger:
 
     def _link(self, report: LinkReport, now: int) -> tuple[LiveEvent, ...]:
         if report.link in (Link.DOWN, Link.CUT):
-            for entry in self.orders.values():
+            for entry in self.unsettled:
                 if entry.state in AT_BROKER:
                     self._become(entry, OrderState.UNKNOWN, f"connection {report.link}", now)
         return ()
@@ -374,6 +393,7 @@ class OrderLedger:
     def _transit(self, entry: AccountOrder, state: OrderState, reason: str, now: int) -> bool:
         if state not in NEXT[entry.state] or state is entry.state:
             return False
+        self._unsettled.add(entry.order_ref)
         self.transitions.append(Transition.of(entry, state, reason, now))
         entry.state, entry.state_at = state, now
         return True

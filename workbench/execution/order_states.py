@@ -52,7 +52,7 @@ NEXT: dict[OrderState, frozenset[OrderState]] = {
     OrderState.CANCELLING: DOUBTED | DONE,
     OrderState.UNKNOWN: frozenset({OrderState.ACCEPTED, OrderState.PARTIAL, OrderState.CANCELLING}) | DONE,
     OrderState.FILLED: frozenset(),
-    OrderState.CANCELLED: DOUBTED,
+    OrderState.CANCELLED: DOUBTED | {OrderState.FILLED},
     OrderState.REJECTED: DOUBTED,
     OrderState.ABSENT: DOUBTED,
 }

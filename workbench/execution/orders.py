@@ -86,7 +86,8 @@ class OrderTracker:
         left = self._remaining.get(event.order_ref, 0) - event.fill.quantity
         if event.order_ref in self._remaining:
             self._remaining[event.order_ref] = left
-        self._become(event.order_ref, OrderState.PARTIAL if left > 0 else OrderState.FILLED)
+        if self._state[event.order_ref] not in DONE:
+            self._become(event.order_ref, OrderState.PARTIAL if left > 0 else OrderState.FILLED)
         return True  # a fill after a cancel is still a fill: money moved
 
     def _apply_correction(self, event: Corrected) -> bool:

@@ -59,7 +59,7 @@ def rebuild(entries: Iterable[Entry], ledger: OrderLedger, dealer: Dealer, outsi
                 limit = payload["limit_price"]
                 order.order = replace(order.order, limit_price=nan if limit is None else limit)
             case "cancel":
-                _cancel(payload, entry.known_at, ledger)
+                _cancel(payload, ledger)
             case "report":
                 report = report_of(payload)
                 if isinstance(report, (ExecutionReport, CommissionReport)):
@@ -97,10 +97,11 @@ def _state(payload: Mapping[str, Any], ledger: OrderLedger) -> None:
     ledger.know(order, payload["perm_id"])
 
 
-def _cancel(payload: Mapping[str, Any], at: int, ledger: OrderLedger) -> None:
+def _cancel(payload: Mapping[str, Any], ledger: OrderLedger) -> None:
+    """A cancel that was recorded may not have been written: it is wanted, and the next facts have it asked again."""
     order = ledger.orders.get(payload["order_ref"])
     if order is not None and not payload["surplus"]:
-        order.cancel_wanted, order.cancel_sent_at = True, at
+        order.cancel_wanted = True
 
 
 def _money(kind: str, payload: Mapping[str, Any], ledger: OrderLedger, dealer: Dealer, rebuilt: Rebuilt) -> None:

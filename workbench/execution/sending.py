@@ -18,9 +18,15 @@ Refuse = Callable[[Wish, str], None]
 
 
 def sift(
-    wishes: Sequence[Wish], busy: Set[str], used: Set[tuple[str, str]], why_not: str, refuse: Refuse
+    wishes: Sequence[Wish],
+    busy: Set[str],
+    used: Set[tuple[str, str]],
+    why_not: str,
+    gone: Callable[[Wish], str],
+    refuse: Refuse,
 ) -> tuple[Wish, ...]:
-    """The wishes that may go out: one per system and symbol, none in a `busy` symbol, none where `why_not` says so."""
+    """The wishes that may go out: one per system and symbol, none in a `busy` symbol, none where `why_not` says so, or
+    `gone` says that the shares are not there any more."""
     kept: dict[tuple[str, str], Wish] = {}
     for wish in wishes:
         key, symbol = (wish.system, wish.intent.symbol), wish.intent.symbol
@@ -30,6 +36,8 @@ def sift(
             refuse(wish, f"{wish.system} sent {wish.intent.order_ref} ({symbol}) before; nothing goes twice")
         elif symbol in busy:
             refuse(wish, f"an order of {symbol} still works, or what became of it is not known; wait for its end")
+        elif why := gone(wish):
+            refuse(wish, why)
         elif key in kept:
             refuse(wish, f"{wish.system} wants {symbol} twice at once; only the first goes")
         else:

@@ -127,7 +127,7 @@ class Injector:
 
     def answer(self, request: m.Request, answer: Callable[[], None]) -> None:
         """Let a request be answered; what a query gives is no callback."""
-        self.queried = isinstance(request, QUERIES)
+        self.queried = isinstance(request, QUERIES) or (isinstance(request, m.PlaceOrder) and request.order.what_if)
         try:
             answer()
         finally:
@@ -227,6 +227,8 @@ class Injector:
 
     def _trigger(self, context: Context, request: m.Request) -> str:
         match request:
+            case m.PlaceOrder() if request.order.what_if:
+                return ""  # a question
             case m.PlaceOrder():
                 return "order_received" if context.order is None else "modify_received"
             case m.CancelOrder():
