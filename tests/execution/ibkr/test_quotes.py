@@ -24,7 +24,7 @@ def watched(desk, *args, **more):
 def test_quotes_are_the_gateways(desk):
     d = desk()
     d.connection.watch(["AAPL", "MSFT"])
-    d.until(lambda: all(q.time for q in d.connection.quotes().values()), "quotes")
+    d.until(lambda: all(q.bid < q.ask and q.shortable_shares >= 0 for q in d.connection.quotes().values()), "quotes")
     quote = d.connection.quotes()["MSFT"]
     assert 0 < quote.bid < quote.ask
     assert (quote.halted, quote.delayed) == (False, False)
