@@ -19,11 +19,11 @@ def test_it_is_small_verified_and_says_where_it_comes_from():
 
 
 def test_it_forecasts_any_symbols():
-    from workbench.config import Settings
+    from workbench.config import FeatureSettings, Settings
     from workbench.decision.pipeline import decide
 
     market = simulate(MarketSettings(symbols=5, intraday_sessions=20, daily_sessions=300, seed=99, minute=False))
-    history = build_history(market.bars, market.daily, market.universe)
+    history = build_history(market.bars, market.daily, market.universe, FeatureSettings(quotes="top"))
     stages = load_bundle(DEMO_BUNDLE / "models", DEMO_BUNDLE / "blenders").stages(Settings())
     snapshot = history.snapshot(len(history) - 30, window=64)
     decision = decide(snapshot, Book.flat(snapshot.symbols, 1e6), stages)
