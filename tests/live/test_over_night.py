@@ -24,6 +24,9 @@ def test_daily_bars_are_loaded_before_the_first_bar_of_a_session(tmp_path):
         assert np.isfinite(daily[0].close[-1]).all()
         days = [str(np.datetime64(int(e.payload["decision"].known_at), "ns"))[:16] for e in journal.read("decision")]
         assert days[3:5] == ["2026-03-06T21:00", "2026-03-09T13:35"]
+        (compared,) = [e.payload for e in journal.read("bars_compared")]
+        assert (compared["session"], compared["bars"], compared["late"]) == ("2026-03-06", 4 * 3, 0)
+        assert (compared["different"], compared["gone"], compared["examples"]) == (0, 0, ())
         sent = [e.known_at for e in journal.read("orders")]
         assert not any("2026-03-06T21:00" <= str(np.datetime64(t, "ns"))[:16] < "2026-03-09T13:35" for t in sent)
         verdict = verify_session(journal, "s1")

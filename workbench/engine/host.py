@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 
 from workbench.commands import URGENT, Command, read_panic
-from workbench.core.calendar import session_of
+from workbench.core.calendar import iso_date, session_of
 from workbench.core.clock import Clock, ScaledClock
 from workbench.core.errors import WorkbenchError
 from workbench.core.types import OrderIntent, Snapshot
 from workbench.core.units import BAR_MINUTES, NS_PER_DAY, NS_PER_MINUTE, NS_PER_SECOND
 from workbench.engine.accounts import AccountError, check_account
 from workbench.engine.agenda import last_bar_end, next_bar_end
+from workbench.engine.comparison import compare_bars, payload
 from workbench.engine.feed import Feed
 from workbench.engine.live_guard import LiveGuard
 from workbench.engine.modes import Mode, after_breaches, after_command
@@ -351,6 +352,7 @@ class EngineHost:
         before = max(desk.snapshots.last_ts for desk in self.desks)
         if before < 0 or session_of(before) == session_of(ts):
             return
+        self._compare(before)
         daily = self.feed.daily(before, self.settings.live.warmup_days)
         lacking = [s for s, known in zip(daily.symbols, np.isfinite(daily.close[-1])) if not known]
         if lacking:  # the feature engine sums up its own bars then
@@ -359,6 +361,16 @@ class EngineHost:
         self._record("daily", ts, {"bars": daily})
         for desk in self.desks:
             desk.snapshots.load_daily(daily)
+
+    def _compare(self, last: int) -> None:
+        """The bars of the session that ended at `last` as they were consumed, beside history as it is now."""
+        assert self.feed is not None
+        begin = last - NS_PER_DAY
+        history = self.feed.missed(begin, last)
+        if history is None:
+            return
+        batches = [e.payload["batch"] for e in self.journal.read("market", since=begin, until=last)]
+        self._record("bars_compared", last, payload(iso_date(session_of(last)), compare_bars(batches, history)))
 
     def _catch_up(self, ts: int) -> None:
         """Feed the bars before `ts` that were missed, as history has them."""
