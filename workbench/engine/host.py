@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import queue
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,27 +23,24 @@ from workbench.commands import URGENT, Command, read_panic
 from workbench.core.calendar import iso_date, session_of
 from workbench.core.clock import Clock, ScaledClock
 from workbench.core.errors import WorkbenchError
-from workbench.core.types import OrderIntent, Snapshot
+from workbench.core.types import Snapshot
 from workbench.core.units import BAR_MINUTES, NS_PER_DAY, NS_PER_MINUTE, NS_PER_SECOND
-from workbench.engine.accounts import AccountError, check_account
+from workbench.engine.accounts import check_account
 from workbench.engine.agenda import last_bar_end, next_bar_end
 from workbench.engine.comparison import compare_bars, payload
+from workbench.engine.desk import Desk, capital_of, open_desk
 from workbench.engine.feed import Feed
-from workbench.engine.live_guard import LiveGuard
+from workbench.engine.live_tally import LiveTally
 from workbench.engine.modes import Mode, after_breaches, after_command
 from workbench.engine.plan import EnginePlan
-from workbench.engine.recovery import Past, Restored, SystemJournal, as_consumed, restore
-from workbench.engine.session import Session
-from workbench.engine.snapshots import MarketBatch, Snapshots
+from workbench.engine.recovery import Restored, as_consumed, restore
+from workbench.engine.snapshots import MarketBatch
+from workbench.engine.surroundings import AccountSurroundings
 from workbench.engine.systems import System
 from workbench.engine.verify import runtime
-from workbench.engine.working_orders import WORKED, WorkingOrders
 from workbench.execution.account_broker import AccountBroker
 from workbench.execution.broker import BrokerTimeout, NotConnected
 from workbench.execution.ibkr.accounts import AccountKind
-from workbench.execution.live_facts import Margin
-from workbench.execution.reports import OutgoingOrder
-from workbench.execution.system_broker import SystemBroker
 from workbench.journal import FallbackJournal, JournalError, SqlJournal
 from workbench.metrics import Metrics
 
@@ -55,36 +50,7 @@ ACT_AGAIN_WITHIN_NS = 2 * NS_PER_MINUTE
 """After a crash a decision is carried on with only while it is this fresh; later its prices are of the past."""
 LATE_NS = ACT_AGAIN_WITHIN_NS
 """A bar that is looked at later than this after its end is not decided on: quotes and prices have moved on."""
-ASK_AT_ONCE = 8
-"""What-ifs in flight."""
 BAR_NS = BAR_MINUTES * NS_PER_MINUTE
-
-
-@dataclass
-class Desk:
-    """One system at work."""
-
-    system: System
-    snapshots: Snapshots
-    session: Session
-    snapshot: Snapshot | None = None
-
-    @property
-    def decided_at(self) -> int:
-        """End of the bar of the last decision, UTC ns; 0 before the first."""
-        return 0 if self.session.decision is None else self.session.decision.known_at
-
-
-@dataclass
-class Tally:
-    """What the engine counts."""
-
-    cycles: int = 0
-    missed: int = 0
-    """Bars on which nothing was decided because the engine was too late or nothing arrived."""
-    last_bar: int = 0
-    started_at: int = 0
-    sent: deque[int] = field(default_factory=lambda: deque(maxlen=4_000))  # times of orders sent, UTC ns
 
 
 class EngineHost:
@@ -112,7 +78,8 @@ class EngineHost:
         self.journal, self.clock, self.fallback, self.publish = journal, clock, fallback, publish
         self.claim, self.touch = claim, touch
         self.settings = plan.first
-        self.metrics, self.tally = Metrics(), Tally()
+        self.metrics, self.tally = Metrics(), LiveTally()
+        self.around = AccountSurroundings(connection, account, clock, self.metrics, self.tally)
         self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._urgent: set[str] = set()  # ids of commands that end trading, not yet obeyed
         account.held = lambda: "to end trading was asked for" if self._urgent else ""
@@ -141,7 +108,14 @@ class EngineHost:
         self.publish("reconciling")
         self.account.restore(restored.entries)
         self.account.reconcile(self.clock.now())
-        self.desks = [self._open_desk(s, restored.systems.get(s.name), restored.modes) for s in self.systems]
+        self.desks = [
+            open_desk(
+                system, restored.systems.get(system.name), restored.modes.get(system.name, Mode.LIVE),
+                capital_of(system, self.account, len(self.systems)),
+                self.account, self.around, self.journal, self.fallback,
+            )
+            for system in self.systems
+        ]  # fmt: skip
         self.connection.qualify(self.plan.symbols)
         self.connection.watch(self.plan.symbols)
         self.publish("warming up")
@@ -162,55 +136,6 @@ class EngineHost:
             "plan": self.plan.to_json(),
             "bundles": {s.name: {"id": s.bundle.id, "digest": s.bundle.digest, "demo": s.demo} for s in self.systems},
         }
-
-    def _open_desk(self, system: System, past: Past | None, modes: Mapping[str, Mode]) -> Desk:
-        """The system's session, with the book it had, or with its part of the account."""
-        broker = self.account.system(system.name, self._capital(system))
-        if system.settings.execution.policy == "adaptive":
-            broker.algo, broker.priority = "Adaptive", system.settings.execution.priority
-        session = Session(
-            lambda snapshot: system.stages,
-            broker,
-            SystemJournal(self.journal, system.name),
-            system.settings,
-            system.universe,
-            system.name,
-            mode=modes.get(system.name, Mode.LIVE),
-            fallback=SystemJournal(self.fallback, system.name),
-            guard=LiveGuard(
-                self, system.settings, system.universe, lambda: session.decision, lambda: broker.open_orders
-            ),
-            portfolio=past.portfolio(system.universe.symbols, broker) if past else None,
-            carry=past.carry if past and past.decision.symbols == system.universe.symbols else None,
-            working=broker.open_orders,
-            worked=self._worked(system, broker),
-        )
-        return Desk(system, system.snapshots(), session)
-
-    @staticmethod
-    def _worked(system: System, broker: SystemBroker) -> WorkingOrders | None:
-        if system.settings.execution.policy not in WORKED:
-            return None
-        return WorkingOrders(system.settings, system.universe, broker.change)
-
-    def _capital(self, system: System) -> float:
-        """USD of a system that has no book yet: what was set, or an equal part of the account."""
-        told = self.account.account
-        if not system.settings.system.capital and self.account.booked - {system.name}:
-            if system.name in self.account.booked:
-                return np.nan  # its book goes on
-            raise AccountError(
-                f"system {system.name} joins an account that {', '.join(sorted(self.account.booked))} trade already: "
-                "set system.capital, the USD of the account that are its own"
-            )
-        part = np.nan if told is None else told.net_liquidation / len(self.systems)
-        capital = system.settings.system.capital or part
-        if not capital > 0:
-            raise AccountError(
-                f"the broker reports a net liquidation of {part * len(self.systems):g} USD: there is nothing to trade "
-                "with; fund the account, or set system.capital"
-            )
-        return capital
 
     def _warm_up(self) -> None:
         """Fetch history, journal it, feed it. A snapshot of the last bar is at hand afterwards."""
@@ -469,45 +394,6 @@ class EngineHost:
             self.account.poll_reports()
             time.sleep(WAIT_S)
         self._record("stopped", self.clock.now(), {"reason": reason, "orders left": len(self.account.working())})
-
-    # ---- what guards ask --------------------------------------------------------------------------------------
-
-    def now(self) -> int:
-        return self.clock.now()
-
-    def quotes(self) -> Any:
-        return self.connection.quotes()
-
-    def link_up(self) -> bool:
-        return bool(self.connection.connected)
-
-    def reconciled(self) -> bool:
-        return self.account.reconciled
-
-    def clock_skew_s(self) -> float:
-        return float(self.account.clock_skew_s)
-
-    def open_orders(self) -> tuple[OrderIntent, ...]:
-        return self.account.working()
-
-    def orders_last_minute(self) -> int:
-        since = self.clock.now() - NS_PER_MINUTE
-        return sum(t > since for t in self.tally.sent) + self.account.collected
-
-    def margin(self, growing: tuple[OrderIntent, ...]) -> Margin | None:
-        """The broker's what-if for each order; None where it does not answer."""
-        asked = [
-            OutgoingOrder(0, "", i.symbol, i.side, i.quantity, i.order_type, i.limit_price, i.tif) for i in growing
-        ]
-        pool = ThreadPoolExecutor(ASK_AT_ONCE)
-        try:
-            with self.metrics.timed("what-if"):
-                answers = list(pool.map(self.connection.what_if, asked))
-        except (BrokerTimeout, NotConnected):
-            return None
-        finally:
-            pool.shutdown(cancel_futures=True)  # one that is not answered is enough: the others are not waited for
-        return Margin.of_orders(self.account.initial_margin, answers)
 
     # ---- inside -----------------------------------------------------------------------------------------------
 

@@ -15,7 +15,8 @@ from workbench.engine.heart import STATE
 from workbench.engine.plan import EnginePlan
 
 if TYPE_CHECKING:
-    from workbench.engine.host import Desk, EngineHost
+    from workbench.engine.desk import Desk
+    from workbench.engine.host import EngineHost
 
 DEAD_AFTER_S, DEAD_AFTER_BEATS = 5.0, 3
 """Real seconds, and heartbeats, that must both be missing before a reader takes an engine for dead."""
