@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from rig import FROZEN, START, Rig, loud_bundle, trading_settings
 
@@ -46,7 +48,7 @@ def test_mid_step_walks_towards_the_touch_within_its_budget(tmp_path):
     assert changes
     for ref, limits in changes.items():
         assert len(limits) - 1 <= 4
-        steps = [side[ref] * (b - a) for a, b in zip(limits, limits[1:])]
+        steps = [side[ref] * (b - a) for a, b in pairwise(limits)]
         assert all(step > 0 for step in steps), limits
     sent = [o["order"] for p in of(entries, "orders") for o in p["orders"]]
     assert {o["order_type"] for o in sent} == {"LMT"}

@@ -33,7 +33,7 @@ from workbench.engine.feed import Feed
 from workbench.engine.live_tally import LiveTally
 from workbench.engine.modes import Mode, after_breaches, after_command
 from workbench.engine.plan import EnginePlan
-from workbench.engine.recovery import Restored, as_consumed, restore
+from workbench.engine.recovery import Restored, as_consumed, restore, settle
 from workbench.engine.snapshots import MarketBatch
 from workbench.engine.surroundings import AccountSurroundings
 from workbench.engine.systems import System
@@ -122,7 +122,7 @@ class EngineHost:
         self._recall(restored)
         self._warm_up()
         self._carry_on()
-        self.account.checkpoint()
+        settle(self.journal, self.account, self.clock.now())
         self.journal.prune(time.time_ns() - self.settings.live.retention_days * NS_PER_DAY)
         self._reconcile_at = self.clock.now() + self._ns(self.settings.live.reconcile_s)
         self.publish("trading")

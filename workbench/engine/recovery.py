@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
@@ -9,12 +10,17 @@ from typing import Any
 
 from workbench.core.bars import Bars
 from workbench.core.types import Carry, Decision, Snapshot
+from workbench.core.units import NS_PER_DAY
 from workbench.engine.modes import Mode
 from workbench.engine.snapshots import MarketBatch
+from workbench.execution.account_broker import AccountBroker
 from workbench.execution.broker import Broker
 from workbench.execution.portfolio import Portfolio
 from workbench.execution.restoring import ACCOUNT_KINDS
 from workbench.journal import Entry, FallbackJournal, SqlJournal
+
+SETTLED_NS = 8 * NS_PER_DAY
+"""Age of a settlement before which a restart need not read: the broker tells executions of a week at most."""
 
 
 class SystemJournal:
@@ -68,14 +74,34 @@ class Restored:
 
 
 def restore(journal: SqlJournal, fallback: FallbackJournal, systems: Sequence[str]) -> Restored:
-    """Read it all, in the order in which it was recorded. Systems that never decided are absent."""
-    refused = [entry for entry in fallback.read() if entry.kind in ACCOUNT_KINDS]
+    """Read what still matters, in the order in which it was recorded. Systems that never decided are absent."""
+    after, since = _settled(journal)
+    refused = [e for e in fallback.read() if e.kind in ACCOUNT_KINDS and e.recorded_at >= since]
     # each file keeps its own order, whatever the machine's clock did; by that clock they are only put together
-    entries = tuple(merge(journal.read(ACCOUNT_KINDS), refused, key=lambda e: e.recorded_at))
+    entries = tuple(merge(journal.read(ACCOUNT_KINDS, after=after), refused, key=lambda e: e.recorded_at))
     pasts = {name: past for name in systems if (past := _past(journal, name, entries)) is not None}
     changes = [entry for entry in fallback.read() if entry.kind == "mode"]
     modes = {name: mode for name in systems if (mode := _mode(journal, changes, name, pasts.get(name))) is not None}
     return Restored(entries, pasts, modes)
+
+
+def settle(journal: SqlJournal, account: AccountBroker, now: int) -> None:
+    """Record every book as it stands; where no order is open, also that what came before is over and done with."""
+    begin = journal.record("settling", now, {})
+    account.checkpoint()
+    if not account.ledger.unsettled:
+        journal.record("settled", now, {"after": begin})
+
+
+def _settled(journal: SqlJournal) -> tuple[int, int]:
+    """(number, time by the machine's clock) from which on entries matter: an older settlement, none: from the start.
+
+    Not the newest one: for SETTLED_NS the broker may still tell of executions again, and their names must be known.
+    """
+    for entry in journal.read("settled", newest_first=True):
+        if time.time_ns() - entry.recorded_at > SETTLED_NS:
+            return int(entry.payload["after"]), entry.recorded_at
+    return 0, 0
 
 
 def _mode(journal: SqlJournal, refused: Sequence[Entry], name: str, past: Past | None) -> Mode | None:

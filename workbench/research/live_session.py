@@ -41,9 +41,9 @@ HELD_OUT = 2
 """Sessions at the end of the store that training must not see: one between, and the one that is traded."""
 PLANTED_IC = 0.06
 """Of the demo's market at 5 minutes: strong enough that something is left to trade after costs."""
-SPEED = 90.0
+SPEED = 100.0
 MINUTES = 120
-BEFORE_OPEN = "T09:10"
+BEFORE_OPEN = "T09:00"
 PATIENCE_S = 300.0
 SHOWN = 12
 
