@@ -347,7 +347,7 @@ def test_a_step_that_is_stuck_in_a_call_does_not_block_a_cancel(tmp_path):
             heart = Heart(tmp_path, store, 1.0, lambda why: Engine._cancel_now(engine, why), host.commands.put)  # type: ignore[arg-type]
             number = store.put("halt", issuer="x", role="operator", reason="r", now=time.time_ns())
             heart.beat()
-            assert store.outcome(number).state == "done"
+            assert store.outcome(number).state == "taken"
             assert step.is_alive()
             rig.host = None  # type: ignore[assignment]
             host.connection.server_time()

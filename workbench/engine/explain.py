@@ -60,7 +60,9 @@ def _decision_entry(journal: SqlJournal, symbol: str, at: int, system: str) -> E
             return entry
         if system:
             raise DataError(f"system {system} does not trade {symbol}.{nearest_name(symbol, symbols)}")
-    raise DataError(f"no decision on {symbol} at or before {iso_time(at)} is in the journal; see `workbench status`")
+    known = journal.last("decision", **filters)
+    hint = "" if known is None else nearest_name(symbol, known.payload["decision"].symbols)
+    raise DataError(f"the journal holds no decision on {symbol} by then.{hint} `workbench status` shows what is traded")
 
 
 def _market(entry: Entry, i: int) -> dict[str, Any]:

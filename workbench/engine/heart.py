@@ -70,7 +70,6 @@ class Heart(threading.Thread):
                 self._deliver(command)
                 if command.action in URGENT:
                     self._cancel_now(f"{command.action} by {command.issuer}")
-                self.store.acknowledge(command.id, "delivered", time.time_ns())
         except CommandError as error:  # panic.flag still works
             self._log.error("commands cannot be read", error=str(error))
 

@@ -57,7 +57,8 @@ class EngineHost:
     """Runs `systems` of `plan` over `connection`, through `account`, keeping `journal`. See the module.
 
     `publish` takes a plain dict of the engine's state after every turn of the loop; `claim` makes the account ours
-    before anything of it is touched; `touch` says that the step thread lives, also where nothing is due.
+    before anything of it is touched; `touch` says that the step thread lives, also where nothing is due; `acknowledge`
+    takes a command's id and what came of it.
     """
 
     def __init__(
@@ -73,10 +74,11 @@ class EngineHost:
         publish: Callable[[str], None] = lambda phase: None,
         claim: Callable[[], None] = lambda: None,
         touch: Callable[[], None] = lambda: None,
+        acknowledge: Callable[[str, str], None] = lambda command_id, outcome: None,
     ) -> None:
         self.plan, self.systems, self.connection, self.account = plan, tuple(systems), connection, account
         self.journal, self.clock, self.fallback, self.publish = journal, clock, fallback, publish
-        self.claim, self.touch = claim, touch
+        self.claim, self.touch, self.acknowledge = claim, touch, acknowledge
         self.settings = plan.first
         self.metrics, self.tally = Metrics(), LiveTally()
         self.around = AccountSurroundings(connection, account, clock, self.metrics, self.tally)
@@ -346,8 +348,9 @@ class EngineHost:
             self._reconcile(self.clock.now())
         while not self.commands.empty():
             command = self.commands.get_nowait()
-            self.obey(command)
+            outcome = self.obey(command)
             self._urgent.discard(command.id)
+            self.acknowledge(command.id, outcome)
 
     def ask(self, command: Command) -> None:
         """Take a command from another thread; one that ends trading keeps every order back until it is obeyed."""
@@ -355,29 +358,33 @@ class EngineHost:
             self._urgent.add(command.id)
         self.commands.put(command)
 
-    def obey(self, command: Command) -> None:
-        """Do what a command asks; what it refers to is journaled first."""
+    def obey(self, command: Command) -> str:
+        """Do what a command asks, which is journaled first; what came of it, in words."""
         now = self.clock.now()
         self._record("command", now, {"command": command})
         if why := self._why_refused(command):
             self._record("refused", now, {"command": command, "reason": why})
-            return
+            return f"refused: {why}"
         if command.action == "stop":
             self.stopping = command.reason or "stopped by command"
             self.account.cancel_all(self.stopping)
-            return
+            return "done: orders are cancelled, the engine ends"
         if command.action == "cancel":
             self.account.cancel_all(command.reason)
-            return
+            return "done: orders are cancelled"
+        told = []
         for desk in self.desks:
             if command.system in ("", desk.system.name):
                 change = after_command(desk.session.mode, command.action)
                 if change.refused:
                     self._record("refused", now, {"command": command, "reason": change.reason})
+                told.append(f"{desk.system.name}: {change.reason if change.refused else change.mode}")
                 desk.session.set_mode(change.mode, f"{change.reason} by {command.issuer}: {command.reason}", now)
                 if change.cancel_all:
                     self.account.cancel_all(change.reason)
         self._update_at = 0  # a flattening does not wait
+        refused = all("refused" in line for line in told)
+        return f"{'refused' if refused else 'done'}: {'; '.join(told)}"
 
     def _why_refused(self, command: Command) -> str:
         names = [desk.system.name for desk in self.desks]

@@ -102,9 +102,13 @@ class EngineClient:
             deadline = time.monotonic() + timeout_s
             while time.monotonic() < deadline:
                 outcome = store.outcome(number)
-                if outcome.state in ("done", "refused"):
-                    return f"{outcome.state}: {outcome.text}"
+                if outcome.state == "done":
+                    return outcome.text
+                if outcome.state == "refused":
+                    return f"refused: {outcome.text}"
                 time.sleep(0.05)
+            if outcome.state == "taken":
+                return "done: taken; the engine is busy and carries it out next (cancels went out already)"
         return f"not taken within {timeout_s:g} s; it expires by itself, look at the status"
 
     def stop(self, reason: str = "stop() was called", timeout_s: float = 30.0) -> dict[str, Any]:

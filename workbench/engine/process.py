@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workbench.commands import CommandStore, read_panic
+from workbench.commands import CommandError, CommandStore, read_panic
 from workbench.core.clock import Clock, ScaledClock, SystemClock
 from workbench.core.errors import WorkbenchError
 from workbench.engine.codec import live_codec
@@ -73,6 +73,7 @@ class Engine:
         self._end.callback(commands.close)
         for left in commands.unfinished():
             commands.acknowledge(left.id, "the engine ended before it was done", time.time_ns())
+        self._commands = commands
         self._heart = Heart(folder, commands, plan.first.live.heartbeat_s, self._cancel_now, self._deliver)
         self._end.callback(self._heart.stop)
         self._phase, self._error = "starting", ""
@@ -130,7 +131,7 @@ class Engine:
         )  # fmt: skip
         reports.append(account.hear)
         return EngineHost(plan, systems, connection, account, journal, clock, fallback=fallback, publish=self._show,
-                          claim=self._claim, touch=self._heart.touch)  # fmt: skip
+                          claim=self._claim, touch=self._heart.touch, acknowledge=self._acknowledge)  # fmt: skip
 
     def _claim(self) -> None:
         """Before anything is restored, adopted or sent: the account is ours alone, and somebody watches over us."""
@@ -183,6 +184,15 @@ class Engine:
                 host.connection.cancel(order_id)
             except (BrokerTimeout, NotConnected) as error:  # the heart must beat on; the step thread asks again
                 self._log.error("not cancelled", order_id=order_id, error=str(error))
+
+    def _acknowledge(self, command_id: str, outcome: str) -> None:
+        """Tell who asked what came of it; what panic.flag asked for is of no store."""
+        if command_id.startswith("panic-"):
+            return
+        try:
+            self._commands.acknowledge(command_id, outcome, time.time_ns())
+        except CommandError as error:  # it was obeyed all the same
+            self._log.error("not acknowledged", command=command_id, error=str(error))
 
     def _deliver(self, command: Any) -> None:
         if self.host is None:
