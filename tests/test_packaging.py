@@ -22,7 +22,8 @@ NAMED = (
 @pytest.mark.parametrize("name", NAMED)
 def test_every_package_the_user_named_is_in_pyproject_and_environment(name):
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    listed = pyproject["project"]["dependencies"] + pyproject["project"]["optional-dependencies"]["dev"]
+    extras = pyproject["project"]["optional-dependencies"]
+    listed = pyproject["project"]["dependencies"] + extras["dev"] + extras["ib-insync"]
     assert name in {re.split(r"[<>=!~ ]", line)[0] for line in listed}
     assert re.search(rf"(- |`){re.escape(name)}\b", (ROOT / "environment.yml").read_text())
 
@@ -39,7 +40,7 @@ def test_every_direct_dependency_is_pinned():
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = pyproject["project"]["dependencies"] + pyproject["project"]["optional-dependencies"]["dev"]
     pinned = {x.split("==")[0].lower().replace("-", "_") for x in (ROOT / "constraints.txt").read_text().split("\n")}
-    missing = {re.split(r"[<>=!~ ]", w)[0].lower().replace("-", "_") for w in wanted} - pinned
+    missing = {re.split(r"[\[<>=!~ ]", w)[0].lower().replace("-", "_") for w in wanted} - pinned
     assert not missing
 
 
