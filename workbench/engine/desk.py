@@ -18,6 +18,7 @@ from workbench.engine.working_orders import WORKED, WorkingOrders
 from workbench.execution.account_broker import AccountBroker
 from workbench.execution.system_broker import SystemBroker
 from workbench.journal import FallbackJournal, SqlJournal
+from workbench.models.predictor import ModelPredictor
 
 
 @dataclass
@@ -33,6 +34,12 @@ class Desk:
     def decided_at(self) -> int:
         """End of the bar of the last decision, UTC ns; 0 before the first."""
         return 0 if self.session.decision is None else self.session.decision.known_at
+
+    @property
+    def models_asked(self) -> int:
+        """How often models were asked anew so far; the other answers were remembered."""
+        predictor = self.system.stages.predictor
+        return predictor.asked.total() if isinstance(predictor, ModelPredictor) else 0
 
 
 def open_desk(

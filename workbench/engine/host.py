@@ -246,6 +246,7 @@ class EngineHost:
         self.tally.cycles += 1
         self.tally.last_bar = ts
         self.metrics.observe("cycle", time.perf_counter() - begun)
+        self.metrics.observe("lag", (batch.closed_at - ts) / NS_PER_SECOND)
         self._record("cycle", ts, {"cycle": self.tally.cycles, "late": batch.late, "latency": self.metrics.summary()})
 
     def _try_step(self, desk: Desk, batch: MarketBatch) -> None:
@@ -263,8 +264,10 @@ class EngineHost:
         if desk.decided_at >= batch.ts:
             self._act_again(desk)
             return
+        before = desk.models_asked
         with self.metrics.timed("decide"):
             desk.session.step(snapshot)
+        self.metrics.count("models asked", desk.models_asked - before)
         desk.snapshot = snapshot
 
     def _miss(self, ts: int, why: str) -> None:
@@ -412,6 +415,7 @@ class EngineHost:
         with self.metrics.timed("send"):
             sent = self.account.flush(self.clock.now())
         self.tally.sent.extend([self.clock.now()] * sent)
+        self.metrics.count("orders sent", sent)
 
     def _fresh(self, snapshot: Snapshot, now: int) -> Snapshot:
         """The last snapshot with the quotes of now: what orders between bars are planned on."""

@@ -40,6 +40,8 @@ def engine_view(host: EngineHost | None, plan: EnginePlan, session: str, phase: 
         "time": iso_time(host.clock.now()) if host.account_id else None,
         "connected": bool(host.connection.connected),
         "reconciled": host.account.reconciled,
+        "reports": host.account.taken,
+        "orders_last_minute": host.around.orders_last_minute(),
         "cycles": host.tally.cycles,
         "missed": host.tally.missed,
         "last_bar": iso_time(host.tally.last_bar) if host.tally.last_bar else None,

@@ -77,6 +77,8 @@ class AccountBroker:
         self.clock_skew_s = nan
         """Our clock less the broker's, seconds; 0 within its whole seconds, NaN before it was asked."""
         self.last: Reconciliation | None = None
+        self.taken = 0
+        """Reports of the broker so far."""
         self.held: Callable[[], str] = str
         """Why nothing may be sent at this moment; empty where it may."""
         self._recorder = Recorder(journal, fallback)
@@ -356,6 +358,7 @@ class AccountBroker:
 
     def _take(self, report: Report) -> None:
         """One report; it is forgotten only once it is recorded."""
+        self.taken += 1
         now = self.clock.now()
         if not (isinstance(report, CommissionReport) and self.ledger.executions.costed(report.exec_id)):
             self._recorder.record("report", now, report_payload(report))  # facts tell the commissions of the day again
