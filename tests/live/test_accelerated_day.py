@@ -27,7 +27,7 @@ def trade(folder, until):
     settings = trading_settings(
         loud_bundle(folder / "bundle"),
         SYMBOLS,
-        broker={"speed": 120.0, "start": "2026-03-02T09:10"},
+        broker={"speed": 120.0, "start": "2026-03-02T08:30"},
         live={"folder": str(folder / "live"), "warmup_sessions": 6, "warmup_days": 60},
         data={"bar_grace_s": 100.0},
         sizing={"max_weight": 0.05, "no_trade_band": 0.0},

@@ -92,6 +92,7 @@ class EngineHost:
         self.stopping = ""
         """Why the engine is to stop; empty while it runs."""
         self._reconcile_at = self._update_at = 0
+        self._daily_until = -1  # session (days since 1970) of the last daily bar that was loaded
 
     # ---- start ------------------------------------------------------------------------------------------------
 
@@ -152,6 +153,7 @@ class EngineHost:
         self._record("warmup", end, {"bars": bars, "daily": warm.daily, "missing": warm.missing, "since": since})
         for desk in self.desks:
             desk.snapshots.warm_up(bars, warm.daily, since)
+        self._daily_until = int(warm.daily.session[-1])
         self.tally.last_bar = end
 
     def _recall(self, restored: Restored) -> None:
@@ -283,12 +285,15 @@ class EngineHost:
         if before < 0 or session_of(before) == session_of(ts):
             return
         self._compare(before)
+        if self._daily_until >= session_of(before):
+            return  # the warm-up had them
         daily = self.feed.daily(before, self.settings.live.warmup_days)
         lacking = [s for s, known in zip(daily.symbols, np.isfinite(daily.close[-1])) if not known]
         if lacking:  # the feature engine sums up its own bars then
             self._record("no_daily", ts, {"symbols": lacking})
             return
         self._record("daily", ts, {"bars": daily})
+        self._daily_until = session_of(before)
         for desk in self.desks:
             desk.snapshots.load_daily(daily)
 
@@ -296,10 +301,10 @@ class EngineHost:
         """The bars of the session that ended at `last` as they were consumed, beside history as it is now."""
         assert self.feed is not None
         begin = last - NS_PER_DAY
-        history = self.feed.missed(begin, last)
+        batches = [e.payload["batch"] for e in self.journal.read("market", since=begin, until=last)]
+        history = self.feed.missed(begin, last) if batches else None
         if history is None:
             return
-        batches = [e.payload["batch"] for e in self.journal.read("market", since=begin, until=last)]
         self._record("bars_compared", last, payload(iso_date(session_of(last)), compare_bars(batches, history)))
 
     def _catch_up(self, ts: int) -> None:
