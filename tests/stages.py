@@ -11,6 +11,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PYTEST = [sys.executable, "-m", "pytest", "-q", "--durations=8", "--durations-min=2"]
 
+FROZEN = ["tests/live/test_scenarios.py", "tests/live/test_crashes.py", "tests/live/test_faults_machine.py"]
+"""Slow tests in which simulated time waits for the test: two of them may share the machine."""
+
 LINT = [
     ("ruff", [f"{BIN}/ruff", "check", "."]),
     ("format", [f"{BIN}/ruff", "format", "--check", "."]),
@@ -25,7 +28,10 @@ SUITES = {
         ("doctests", [*PYTEST, "--doctest-modules", "workbench"]),
         ("tests", [*PYTEST, "-n", "2", "-m", "not slow and not soak", "tests"]),
     ],
-    "slow": [("slow tests", [*PYTEST, "-s", "-m", "slow", "--timeout=1800", "tests"])],
+    "slow": [
+        ("frozen clock", [*PYTEST, "-n", "2", "-m", "slow", "--timeout=1800", *FROZEN]),
+        ("slow tests", [*PYTEST, "-s", "-m", "slow", "--timeout=1800", *(f"--ignore={p}" for p in FROZEN), "tests"]),
+    ],
     "soak": [("soak", [*PYTEST, "-s", "-m", "soak", "--timeout=14400", "tests"])],
 }
 

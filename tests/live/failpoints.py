@@ -197,12 +197,22 @@ class Reborn:
             self.until(end + seconds * NS_PER_SECOND)
 
     def settle(self) -> None:
-        """Take back what still works, and compare with the broker until nothing is in doubt."""
+        """Take back what still works, and compare with the broker until nothing is in doubt.
+
+        Orders that were entered by hand are not taken back: what they still fill is waited for.
+        """
         for seconds in (1, 5, 9):
-            when = self.rig.clock.now() + seconds * NS_PER_SECOND
-            self.do(lambda: self.rig.host.account.cancel_all("the story is over"))
-            self.do(lambda when=when: self.rig.move_to(when))  # type: ignore[misc]
-            self.do(lambda: self._compare())
+            self._settle_for(seconds)
+        for _ in range(40):
+            if not (self.rig.host.account._outside.unconfirmed or self.rig.gateway.brokerage.register.open()):
+                return
+            self._settle_for(20)
+
+    def _settle_for(self, seconds: int) -> None:
+        when = self.rig.clock.now() + seconds * NS_PER_SECOND
+        self.do(lambda: self.rig.host.account.cancel_all("the story is over"))
+        self.do(lambda: self.rig.move_to(when))
+        self.do(lambda: self._compare())
 
     def _compare(self) -> None:
         self.rig.host.account.reconcile(self.rig.clock.now())

@@ -173,7 +173,7 @@ def _run(examples: int, steps: int) -> None:
             max_examples=examples,
             stateful_step_count=steps,
             deadline=None,
-            derandomize=bool(os.environ.get("CI")) or examples < 10,
+            derandomize=bool(os.environ.get("CI") or os.environ.get("WORKBENCH_CI")) or examples < 10,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),
