@@ -345,6 +345,6 @@ CASES: dict[str, Case] = {
     "historical_no_data": Case(),
     "historical_pacing": Case(check=traded),
     "historical_too_many": Case(check=traded),
-    "history_farm_broken": Case(broker={"request_timeout_s": 0.7}, check=traded),
+    "history_farm_broken": Case(broker={"request_timeout_s": 0.7}, check=not_decided_without),
     "history_unanswered": Case(broker={"request_timeout_s": 0.7}, check=traded),
 }
