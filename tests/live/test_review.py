@@ -12,7 +12,7 @@ import pytest
 from rig import FROZEN, START, SYMBOLS, Rig, loud_bundle, trading_settings
 
 from workbench.commands import Command
-from workbench.core.errors import ConfigError
+from workbench.core.errors import ConfigError, DataError
 from workbench.core.units import NS_PER_MINUTE, NS_PER_SECOND
 from workbench.engine.accounts import AccountError
 from workbench.engine.agenda import next_bar_end
@@ -20,6 +20,7 @@ from workbench.engine.heart import Heart
 from workbench.engine.modes import Mode
 from workbench.engine.plan import EnginePlan
 from workbench.engine.systems import load_system
+from workbench.engine.verify import verify_session
 from workbench.execution.broker import NotConnected
 from workbench.gateway.simulated import SimulatedGateway
 from workbench.journal import JournalError, SqlJournal
@@ -346,3 +347,28 @@ def test_the_state_file_is_there_as_soon_as_the_heart_beats(tmp_path):
     beating._end.set()
     assert there
     assert json.loads((tmp_path / "engine.state.json").read_text())["phase"] == "starting"
+
+
+def test_a_system_whose_features_fail_stops_sending_and_the_other_goes_on(tmp_path):
+    """The session's own boundary begins only after the snapshot."""
+    bundle = loud_bundle(tmp_path / "bundle")
+    both = tuple(trading_settings(bundle, system={"name": name, "capital": 400_000.0}) for name in ("one", "two"))
+    with SimulatedGateway(start=START, speed=FROZEN, seed=3) as gateway:
+        rig = Rig(tmp_path, gateway, both)
+        host = rig.open()
+
+        def broken(batch):
+            raise DataError("no features today")
+
+        host.desks[0].snapshots.close = broken
+        rig.bar()
+        assert (host.desks[0].session.mode, host.desks[1].session.mode) == (Mode.OBSERVE, Mode.LIVE)
+        assert {e.system for e in host.journal.read("decision")} == {"two"}
+        assert [e.payload["system"] for e in host.journal.read("failed")] == ["one"]
+        del host.desks[0].snapshots.close  # mended: it catches up, and only watches until a person says otherwise
+        rig.bar()
+        assert [e.system for e in host.journal.read("decision")] == ["two", "one", "two"]
+        assert [d.session.mode for d in host.desks] == [Mode.OBSERVE, Mode.LIVE]
+        verdict = verify_session(host.journal, "s1")
+        assert verdict.stages == "equal", verdict.first
+        rig.close()

@@ -31,7 +31,7 @@ from workbench.engine.comparison import compare_bars, payload
 from workbench.engine.desk import Desk, capital_of, open_desk
 from workbench.engine.feed import Feed
 from workbench.engine.live_tally import LiveTally
-from workbench.engine.modes import Mode, after_breaches, after_command
+from workbench.engine.modes import STICKY, Mode, after_breaches, after_command
 from workbench.engine.plan import EnginePlan
 from workbench.engine.recovery import Restored, as_consumed, restore, settle
 from workbench.engine.snapshots import MarketBatch
@@ -252,13 +252,17 @@ class EngineHost:
         self._record("cycle", ts, {"cycle": self.tally.cycles, "late": batch.late, "latency": self.metrics.summary()})
 
     def _try_step(self, desk: Desk, batch: MarketBatch) -> None:
-        """A step of one system; one that fails has stopped sending by then, and stops no other system."""
+        """A step of one system; one that fails, wherever, sends nothing more, and stops no other system."""
         try:
             self._step(desk, batch)
         except JournalError:
             raise
         except WorkbenchError as error:
-            self._record("failed", batch.ts, {"system": desk.system.name, "why": f"{type(error).__name__}: {error}"})
+            why = f"{type(error).__name__}: {error}"
+            taken = desk.snapshots.last_ts >= batch.ts  # whether the features have the bar
+            self._record("failed", batch.ts, {"system": desk.system.name, "why": why, "taken": taken})
+            if desk.session.mode not in STICKY:
+                desk.session.set_mode(Mode.OBSERVE, why, batch.ts)
 
     def _step(self, desk: Desk, batch: MarketBatch) -> None:
         with self.metrics.timed("features"):
@@ -310,7 +314,7 @@ class EngineHost:
     def _catch_up(self, ts: int) -> None:
         """Feed the bars before `ts` that were missed, as history has them."""
         assert self.feed is not None
-        known = self.desks[0].snapshots.last_ts
+        known = min(desk.snapshots.last_ts for desk in self.desks)
         bars = self.feed.missed(known, ts - 1) if known else None
         if bars is None:
             return

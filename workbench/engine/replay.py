@@ -52,12 +52,16 @@ def replay_session(journal: SqlJournal, session: str) -> Iterator[Recorded]:
     """Every decision of `session` in order."""
     systems = session_systems(journal, session)
     engines = {name: system.snapshots() for name, system in systems.items()}
+    failed = journal.read("failed", session=session)
+    untaken = {(e.payload["system"], e.known_at) for e in failed if not e.payload["taken"]}
     fresh: dict[str, Snapshot] = {}
     for entry in journal.read(KINDS, session=session):
         if entry.kind == "decision":
             yield _recorded(entry, systems[entry.system], fresh)
         else:
-            fresh = _feed(entry, engines) or fresh
+            left_out = untaken if entry.kind == "market" else set()
+            fed = {name: engine for name, engine in engines.items() if (name, entry.known_at) not in left_out}
+            fresh = _feed(entry, fed) or fresh
 
 
 def _feed(entry: Entry, engines: dict[str, Snapshots]) -> dict[str, Snapshot]:

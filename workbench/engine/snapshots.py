@@ -116,8 +116,12 @@ class Snapshots:
         self._engine.load_daily(daily)
 
     def catch_up(self, bars: Bars) -> None:
-        """Take in bars that came too late to decide on."""
-        own = bars.select(self.universe.symbols)
+        """Take in bars that came too late to decide on; those that were taken in before are passed over."""
+        own = bars.select(self.universe.symbols).rows(
+            int(np.searchsorted(bars.ts, self.last_ts, side="right")), len(bars.ts)
+        )
+        if not len(own.ts):
+            return
         unknown = np.full(own.shape, np.nan)
         quotes: dict[str, Any] = {name: unknown if self._quotes else None for name in QUOTES}
         self._engine.advance(replace(own, ofi=None, **quotes))

@@ -75,14 +75,16 @@ def live_settings(job: Job, folder: Path, symbols: tuple[str, ...], session: str
 def trade_session(job: Job, minutes: int = MINUTES) -> dict[str, Any]:
     """Trade the first `minutes` of the store's last session live; the summary, as plain JSON types."""
     folder = job.ws.root / "live"
-    stop_gateway(folder)
-    shutil.rmtree(folder, ignore_errors=True)
     every = job.store.serve(BAR_MINUTES, symbols=job.bars.symbols)
     session = int(every.session[-1])
     opens = exchange_sessions().open_ns[int(np.searchsorted(exchange_sessions().date, session))]
     until = int(opens) + minutes * NS_PER_MINUTE
     settings = live_settings(job, folder, every.symbols, iso_date(session))
-    _run(EngineClient(EnginePlan((settings,))), until)
+    client = EngineClient(EnginePlan((settings,)))
+    client.stop("another live session begins")  # one that an interrupted run left behind
+    stop_gateway(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    _run(client, until)
     with SqlJournal(folder / JOURNAL, read_only=True, codec=live_codec()) as journal:
         name = journal.sessions()[-1].session
         record = read_session(journal, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import threading
@@ -91,11 +92,11 @@ class IbkrConnection:
         if self._loop is not None:
             raise BrokerError("this connection is open already")
         self._loop, self._closing = LoopThread("ibkr"), False
-        try:
-            return self._loop.call(self._open(), 2 * self.settings.connect_timeout_s + SLACK_S, "connecting")
-        except BaseException:
-            self.close()
-            raise
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.close)
+            greeting = self._loop.call(self._open(), 2 * self.settings.connect_timeout_s + SLACK_S, "connecting")
+            undo.pop_all()
+        return greeting
 
     def close(self) -> None:
         """End the session; orders and positions stay as they are. Does nothing twice."""

@@ -41,9 +41,11 @@ async def cash_follows_the_fills(s: Session) -> None:
 async def positions(s: Session) -> None:
     contract = await s.known("PEP")
     trade = await s.filled(contract, "BUY", 100)
-    p = [p for p in await s.ib.reqPositionsAsync() if p.contract.symbol == "PEP"][-1]  # an update may come between
+    cost = paid(trade) / 100
+    await until(lambda: any(abs(p.avgCost - cost) < 1e-3 for p in s.ib.positions()), "the position with its commission")
+    (p,) = [p for p in await s.ib.reqPositionsAsync() if p.contract.symbol == "PEP"]
     assert (p.position, p.contract.conId, p.account[:5]) == (100, contract.conId, "DUSIM")
-    assert abs(p.avgCost - paid(trade) / 100) < 1e-3
+    assert abs(p.avgCost - cost) < 1e-3
     await s.filled(contract, "SELL", 150)
     await until(lambda: held(s, "PEP") == [-50], "the short position")
     await s.filled(contract, "BUY", 50)
