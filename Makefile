@@ -8,7 +8,7 @@ CPP := $(shell find cpp -path cpp/build -prune -o \( -name '*.?pp' -o -name '*.h
 export OMP_WAIT_POLICY := passive
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-slow soak lint build lab ib-async-env clean preflight
+.PHONY: help demo test test-slow soak lint build lab docs ib-async-env clean preflight
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,8 +30,11 @@ lint: build  ## formatting, imports, types
 
 build: $(STAMP) $(VENV)/.kernels  ## virtual environment, packages and C++ kernels
 
-lab: build  ## JupyterLab on the notebooks
-	@$(BIN)/jupyter lab notebooks
+lab: build  ## JupyterLab on the notebooks: the walk from raw bars to a live session
+	@$(BIN)/workbench lab
+
+docs: build  ## run the notebooks small and make a gallery of HTML pages with pictures in docs/gallery (5 minutes; needs Chromium)
+	@$(BIN)/python docs/make_gallery.py
 
 ib-async-env:  ## an environment with ib_async in .venv-ib-async; the gateway's conformance tests run against it
 	@$(PYTHON) -m venv .venv-ib-async

@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 from workbench import __version__, cli_live
 from workbench.cli_gateway import gateway
 from workbench.cli_ibkr import doctor_broker, import_ibkr
+from workbench.cli_lab import lab
 from workbench.cli_output import show
 from workbench.cli_zoo import print_zoo, promote, runs, zoo_app
 from workbench.config import ALL_HORIZONS, Settings
@@ -268,6 +269,7 @@ for live_command in (
     cli_live.explain, cli_live.verify,
 ):  # fmt: skip
     app.command()(live_command)
+app.command()(lab)
 app.command()(promote)
 app.command()(runs)
 app.add_typer(zoo_app, name="zoo")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -13,7 +14,26 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 Report = Callable[[int, int, str], None]
 """`report(done, total, text)`: what every long function calls as it goes."""
 
+Listener = Callable[[str], AbstractContextManager[Report]]
+"""Shows one titled piece of work somewhere else than on standard error."""
+
 QUIET_SECONDS = 5.0
+
+_listener: ContextVar[Listener | None] = ContextVar("progress listener", default=None)
+
+
+class Cancelled(BaseException):
+    """Work was cancelled by a person; raised out of a report, like KeyboardInterrupt, and caught by nobody below."""
+
+
+@contextmanager
+def shown_by(listener: Listener) -> Iterator[None]:
+    """Show the progress of everything inside by `listener`; a notebook does this."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 @contextmanager
@@ -23,6 +43,10 @@ def progress(title: str) -> Iterator[Report]:
     >>> with progress("counting") as report:
     ...     report(1, 2, "one")
     """
+    if (listener := _listener.get()) is not None:
+        with listener(title) as report:
+            yield report
+        return
     start = time.monotonic()
     with _bar(title) if sys.stderr.isatty() else _lines(title) as report:
         yield report

@@ -1,0 +1,149 @@
+"""JupyterLab in a headless Chromium, driven as a person would: open a notebook, run it, move a slider, read."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Locator, Page, expect
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_S = 60.0
+QUIET = ("ResizeObserver", "favicon", "404", "source map", "net::ERR_INTERNET_DISCONNECTED", "ERR_NAME_NOT_RESOLVED")
+"""What the console may say: noise of JupyterLab itself when there is no internet."""
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@contextmanager
+def jupyter_lab(folder: Path, home: Path) -> Iterator[str]:
+    """A JupyterLab server on `folder`, with settings of its own; its address."""
+    port = free_port()
+    env = {**os.environ, "JUPYTER_CONFIG_DIR": str(home / "config"), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+           "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"), "JUPYTER_DATA_DIR": str(home / "data"),
+           "JUPYTER_RUNTIME_DIR": str(home / "runtime"), "IPYTHONDIR": str(home / "ipython")}  # fmt: skip
+    options = ["--no-browser", f"--port={port}", "--ip=127.0.0.1", "--IdentityProvider.token=", "--allow-root",
+               "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # fmt: skip # noqa: E501
+    told = home / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    told.parent.mkdir(parents=True, exist_ok=True)
+    told.write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    log = (home / "lab.log").open("wb")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", *options, str(folder)], stdout=log, stderr=log, env=env, cwd=folder
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _await_answer(address + "/api", process)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+        log.close()
+
+
+def _await_answer(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "JupyterLab ended"
+        try:
+            urllib.request.urlopen(url, timeout=1).read()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    raise AssertionError(f"JupyterLab does not answer after {READY_S:g} s")
+
+
+class Lab:
+    """One notebook open in a browser page."""
+
+    def __init__(self, browser: Browser, address: str, notebook: str, *, dark: bool = False) -> None:
+        self.page: Page = browser.new_page(viewport={"width": 1400, "height": 1800})
+        self.errors: list[str] = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(f"{address}/lab/tree/{notebook}?reset")
+        self.page.wait_for_function("window.jupyterapp && window.jupyterapp.shell.currentWidget?.content?.widgets")
+        if dark:
+            self.command("apputils:change-theme", theme="JupyterLab Dark")
+        self.page.evaluate(_READY)
+        self.page.evaluate(  # every cell is rendered, also those below the fold
+            "window.jupyterapp.shell.currentWidget.content.notebookConfig = "
+            "{...window.jupyterapp.shell.currentWidget.content.notebookConfig, windowingMode: 'none'}"
+        )
+
+    def command(self, name: str, **options: Any) -> None:
+        """Run a command of JupyterLab's own."""
+        self.page.evaluate("([name, options]) => window.jupyterapp.commands.execute(name, options)", [name, options])
+
+    def run_all(self, timeout_s: float = 120.0) -> None:
+        """Run every cell; AssertionError names the first one that failed."""
+        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')", None)
+        self.page.wait_for_function(_ALL_RUN, timeout=timeout_s * 1000)
+        failed = self.page.evaluate(_FAILED)
+        assert not failed, f"a cell failed: {failed}"
+
+    def cell(self, containing: str) -> Locator:
+        """The code cell whose source contains the text."""
+        index = self.page.evaluate(
+            "text => window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells"
+            ".findIndex(c => c.cell_type === 'code' && c.getSource().includes(text))",
+            containing,
+        )
+        assert index >= 0, f"no cell contains {containing!r}"
+        return self.page.locator(".jp-Notebook .jp-Cell").nth(index)
+
+    def output(self, containing: str) -> Locator:
+        """What the cell shows."""
+        return self.cell(containing).locator(".jp-OutputArea-output").last
+
+    def python(self, code: str) -> str:
+        """Run `code` in the notebook's kernel and give back what it prints."""
+        result: Any = self.page.evaluate(_EXECUTE, code)
+        assert not result["error"], result["error"]
+        return str(result["text"]).strip()
+
+    def wait_for(self, locator: Locator, text: str, timeout_s: float = 15.0) -> None:
+        expect(locator).to_contain_text(text, timeout=timeout_s * 1000)
+
+
+_READY = """async () => {
+  const panel = window.jupyterapp.shell.currentWidget;
+  await panel.context.ready; await panel.sessionContext.ready;
+  await panel.sessionContext.session.kernel.info;
+}"""
+_ALL_RUN = """() => {
+  const cells = window.jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code');
+  const failed = cells.some(c => c.model.sharedModel.outputs.some(o => o.output_type === 'error'));
+  return failed || cells.every(c => c.model.executionCount !== null && c.model.executionState !== 'running');
+}"""
+_FAILED = """() => {
+  for (const c of window.jupyterapp.shell.currentWidget.content.widgets) {
+    if (c.model.type !== 'code') continue;
+    const bad = c.model.sharedModel.outputs.find(o => o.output_type === 'error');
+    if (bad) return `${c.model.sharedModel.getSource()}\\n${bad.ename}: ${bad.evalue}`;
+  }
+  return '';
+}"""
+_EXECUTE = """async code => {
+  const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+  const future = kernel.requestExecute({code, store_history: false});
+  let text = '', error = '';
+  future.onIOPub = message => {
+    if (message.header.msg_type === 'stream') text += message.content.text;
+    if (message.header.msg_type === 'error') error = message.content.ename + ': ' + message.content.evalue;
+  };
+  await future.done;
+  return {text, error};
+}"""

@@ -1,0 +1,58 @@
+"""What ``workbench.notebook()`` does to a kernel: rich displays, plots that need no internet, errors with a remedy."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from workbench.core.errors import ConfigError, WorkbenchError
+from workbench.widgets import style
+from workbench.widgets.registry import CARDS, lookup
+
+
+def notebook() -> None:
+    """Set up this kernel; call it once, in the first cell.
+
+    Every domain object shows itself as a card, ``workbench.widgets.view(obj)`` as an interactive view; an error of ours
+    is a message with its remedy instead of a traceback. All JavaScript comes from the installed packages.
+    :class:`ConfigError` outside IPython.
+    """
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    if shell is None:
+        raise ConfigError("workbench.notebook() sets up a Jupyter kernel; in a script nothing is needed")
+    import panel as pn
+    from panel.io.notebook import load_notebook
+    from panel.models.esm import ReactiveESM
+
+    ReactiveESM.__javascript_raw__ = []  # of components that are not used here; it would be fetched from a CDN
+    again = pn.extension._loaded
+    pn.extension(inline=True)
+    if again:  # the page may be new though the kernel is not: Panel alone would not load its JavaScript twice
+        load_notebook(inline=True)
+    style.apply()
+    formatter = shell.display_formatter.formatters["text/html"]
+    for name in CARDS:
+        module, _, kind = name.partition(":")
+        formatter.for_type_by_name(module, kind, card)
+    shell.set_custom_exc((WorkbenchError,), _tell)
+
+
+def card(obj: Any) -> str:
+    """The HTML card of a domain object."""
+    made: Callable[[Any], str] | None = lookup(CARDS, type(obj))
+    assert made is not None, f"{type(obj).__name__} was registered without a card"
+    return made(obj)
+
+
+def _tell(shell: Any, kind: type, error: WorkbenchError, trace: TracebackType, tb_offset: Any = None) -> list[str]:
+    """Show an error of ours: what and what to do; the traceback only where WORKBENCH_TRACEBACK is set."""
+    told = [f"{kind.__name__}: {error}", *(f"  {note}" for note in getattr(error, "__notes__", []))]
+    if os.environ.get("WORKBENCH_TRACEBACK"):
+        told = traceback.format_exception(kind, error, trace)
+    shell._showtraceback(kind, error, told)
+    return told
