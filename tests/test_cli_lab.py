@@ -21,7 +21,7 @@ def test_it_stays_on_loopback_and_opens_the_landing_notebook():
 def test_jupyterlab_reads_that_it_must_not_call_home(tmp_path: Path):
     notebooks = tmp_path / "notebooks"
     notebooks.mkdir()
-    code = "import json; from jupyterlab_server.settings_utils import _get_overrides; print(json.dumps(_get_overrides('')[0]))"
+    code = "import json, jupyterlab_server.settings_utils as s; print(json.dumps(s._get_overrides('')[0]))"
     told = subprocess.run(
         [sys.executable, "-c", code], env=environment(notebooks), capture_output=True, text=True, check=True
     )

@@ -13,12 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 60.0
-QUIET = ("ResizeObserver", "favicon", "404", "source map", "net::ERR_INTERNET_DISCONNECTED", "ERR_NAME_NOT_RESOLVED")
-"""What the console may say: noise of JupyterLab itself when there is no internet."""
 
 
 def free_port() -> int:
@@ -72,7 +70,10 @@ class Lab:
     def __init__(self, browser: Browser, address: str, notebook: str, *, dark: bool = False) -> None:
         self.page: Page = browser.new_page(viewport={"width": 1400, "height": 1800})
         self.errors: list[str] = []
+        self.elsewhere: list[str] = []
+        """Addresses outside this machine that the page asked for."""
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda r: self._note(r.url, address))
         self.page.goto(f"{address}/lab/tree/{notebook}?reset")
         self.page.wait_for_function("window.jupyterapp && window.jupyterapp.shell.currentWidget?.content?.widgets")
         if dark:
@@ -87,12 +88,43 @@ class Lab:
         """Run a command of JupyterLab's own."""
         self.page.evaluate("([name, options]) => window.jupyterapp.commands.execute(name, options)", [name, options])
 
-    def run_all(self, timeout_s: float = 120.0) -> None:
-        """Run every cell; AssertionError names the first one that failed."""
-        self.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')", None)
+    def _note(self, url: str, address: str) -> None:
+        if url.startswith("http") and not url.startswith(address):
+            self.elsewhere.append(url)
+
+    def run_all(self, timeout_s: float = 120.0, *, wait: bool = True) -> None:
+        """Run every cell."""
+        self.page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        if wait:
+            self.await_all(timeout_s)
+
+    def await_all(self, timeout_s: float) -> None:
+        """Wait until every cell has run; AssertionError names the first one that failed."""
         self.page.wait_for_function(_ALL_RUN, timeout=timeout_s * 1000)
         failed = self.page.evaluate(_FAILED)
         assert not failed, f"a cell failed: {failed}"
+
+    def append(self, code: str) -> None:
+        """A new cell at the end, run."""
+        self.page.evaluate(_APPEND, code)
+        self.page.wait_for_function(_ALL_RUN)
+
+    def wait_until(self, code: str, printed: str, timeout_s: float = 15.0) -> None:
+        """Wait until `code` prints `printed` in the kernel."""
+        deadline = time.monotonic() + timeout_s
+        while (told := self.python(code)) != printed:
+            assert time.monotonic() < deadline, f"{code} prints {told!r}, not {printed!r}, after {timeout_s:g} s"
+            time.sleep(0.1)
+
+    def picture(self, path: Path, shown: Locator) -> None:
+        """A picture of what a cell shows, when the figures have settled."""
+        self.page.wait_for_timeout(700)
+        shown.screenshot(path=path)
+
+    def close(self) -> None:
+        """End the kernel and the page."""
+        self.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        self.page.close()
 
     def cell(self, containing: str) -> Locator:
         """The code cell whose source contains the text."""
@@ -114,9 +146,6 @@ class Lab:
         assert not result["error"], result["error"]
         return str(result["text"]).strip()
 
-    def wait_for(self, locator: Locator, text: str, timeout_s: float = 15.0) -> None:
-        expect(locator).to_contain_text(text, timeout=timeout_s * 1000)
-
 
 _READY = """async () => {
   const panel = window.jupyterapp.shell.currentWidget;
@@ -135,6 +164,13 @@ _FAILED = """() => {
     if (bad) return `${c.model.sharedModel.getSource()}\\n${bad.ename}: ${bad.evalue}`;
   }
   return '';
+}"""
+_APPEND = """async code => {
+  const panel = window.jupyterapp.shell.currentWidget;
+  panel.content.activeCellIndex = panel.content.widgets.length - 1;
+  await window.jupyterapp.commands.execute('notebook:insert-cell-below');
+  panel.content.activeCell.model.sharedModel.setSource(code);
+  await window.jupyterapp.commands.execute('notebook:run-cell');
 }"""
 _EXECUTE = """async code => {
   const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;

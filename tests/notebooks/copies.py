@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from workbench.research.walk import walk
@@ -15,15 +16,14 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SMALL: dict[str, Any] = {"symbols": 5, "sessions": 30, "families": ["LightGBM", "FTRLProximal"]}
 """Parameters of the walk with which every notebook runs within seconds."""
-OWN: dict[str, dict[str, Any]] = {"09_live_session": {"minutes": 15}}
+OWN: dict[str, dict[str, Any]] = {"09_live_session": {"minutes": 10, "speed": 300.0, "lead_s": 6.0}}
 """Notebook -> what else is made smaller."""
 
 
 def small_copy(notebook: Path, folder: Path, workspace: Path) -> Path:
     """A copy of `notebook` in `folder` with small parameters, which works in `workspace`."""
     wanted = {"workspace": str(workspace), **SMALL, **OWN.get(notebook.stem, {})}
-    made = parameterize_notebook(nbformat.read(notebook, as_version=4), wanted)
-    nbformat.validate(nbformat.from_dict(made))
+    made = parameterize_notebook(load_notebook_node(str(notebook)), wanted)
     path = folder / notebook.name
     nbformat.write(made, path)
     return path

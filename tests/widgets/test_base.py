@@ -7,6 +7,7 @@ import ipywidgets
 import panel as pn
 import param
 import pytest
+from bokeh.models import ColumnDataSource
 
 from workbench.core.errors import DataError
 from workbench.widgets import html
@@ -144,3 +145,17 @@ def test_a_parameter_without_a_widget_is_refused():
 
     with pytest.raises(TypeError, match="'thing' of Odd is a Parameter"):
         Odd().widget()
+
+
+def test_a_second_frame_begins_with_what_is_true_now():
+    class Two(Example):
+        @param.depends("slope")
+        def line(self):
+            return hv.Curve([(0, 0), (1, self.slope)]) * hv.Curve([(0, 1), (1, 1)])
+
+    view = Two()
+    shown = view.plot(view.line, "two lines")
+    shown.get_root()
+    view.slope = 2.0
+    ends = [s.data["y"][-1] for s in shown.get_root().select({"type": ColumnDataSource}) if "y" in s.data]
+    assert 2.0 in ends

@@ -110,7 +110,7 @@ def calibration(
     p, y, day, b = _clean(p, outcome, session, base)
     if len(y) == 0:
         return _nothing("no row has a probability and an outcome", level)
-    index = _bin_index(p, bins)
+    index = bin_index(p, bins)
     sums = _day_bin_sums(p, y, b, index, day)
     totals = sums.sum(axis=0)
     options = {"block": block, "draws": draws, "seed": seed}
@@ -145,7 +145,7 @@ def _clean(
     return p, y, day, b
 
 
-def _bin_index(p: FloatArray, bins: int) -> IntArray:
+def bin_index(p: FloatArray, bins: int) -> IntArray:
     """(R,) bin 0..K-1 of about equal numbers of rows; equal probabilities share a bin."""
     if bins < 1:
         raise ValueError(f"bins {bins} must be at least 1")

@@ -99,7 +99,7 @@ class CostArbitrator:
         gross = alpha * PER_DAY
         if self.settings.force_trading:
             return gross, gross
-        net = np.copysign(np.maximum(np.abs(alpha) - 2.0 * costs.one_way, 0.0), alpha) * PER_DAY
+        net = after_round_trip(alpha, costs.one_way) * PER_DAY
         return gross, net
 
     def _mix(self, basis: FloatArray, gross: FloatArray, sigma: FloatArray) -> _Mix:
@@ -130,6 +130,17 @@ class CostArbitrator:
         power = np.where(alive, np.exp(self.settings.beta / self.z_ref_ * (size - size.max(axis=0))), 0.0)
         total = power.sum(axis=0)
         return np.asarray(power / np.where(total > 0, total, 1.0))
+
+
+def after_round_trip(alpha: FloatArray, one_way: FloatArray) -> FloatArray:
+    """sign(a) * max(|a| - 2c, 0): what an expected return leaves after entering and leaving at `one_way` each.
+
+    Shapes broadcast; both decimals over the horizon; NaN where either is unknown.
+
+    >>> after_round_trip(np.array([5e-4, -5e-4, 1e-4]), np.array(2e-4)).round(12).tolist()
+    [0.0001, -0.0001, 0.0]
+    """
+    return np.asarray(np.copysign(np.maximum(np.abs(alpha) - 2.0 * one_way, 0.0), alpha))
 
 
 @dataclass(frozen=True, slots=True)

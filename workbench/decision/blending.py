@@ -179,24 +179,18 @@ class HorizonBlender:
         if windows < self.min_windows:
             return _nothing(oof.keys, f"insufficient data: {windows} of {self.min_windows} windows", windows, len(rows))
         forced = self.settings.force_slope
-        x = rows.forecast / rows.sigma_h[:, None]
-        block = day_blocks(rows)
-        m = _moments(rows, x, block)
-        fit = fit_blend(m, self.settings.lambdas, screened=forced is None, embargo_ns=rows.embargo_ns)
+        fit = fit_blend(block_moments(rows), self.settings.lambdas, screened=forced is None, embargo_ns=rows.embargo_ns)
         if not fit.weights.rms > 0:
             return _nothing(oof.keys, "no model shows evidence of its own out of fold", windows, len(rows), fit)
-        halflife = self._halflife(rows, x, block, fit, one_way_cost)
+        halflife = self._halflife(rows, fit, one_way_cost)
         slope = fit.slope if forced is None else forced
         reason = "" if slope > 0 else f"no evidence: slope {fit.raw_slope:.3g}, lower bound {fit.lower:.3g}"
         return _learned(oof.keys, fit, slope, halflife, windows, len(rows), reason)
 
-    def _halflife(self, rows: OofForecasts, x: FloatArray, block: IntArray, fit: BlendFit, cost: float) -> float:
+    def _halflife(self, rows: OofForecasts, fit: BlendFit, cost: float) -> float:
         if rows.horizon.is_day:
             return 0.0
-        score = np.full(len(rows), np.nan)
-        for fold in fit.forward:
-            use = (block >= fold.start) & (block < fold.stop)
-            score[use] = fold.weights.blend(x[use])
+        score = forward_blend(rows, rows.forecast / rows.sigma_h[:, None], fit)
         grid = paths(rows.known_at, rows.session, rows.symbol)
         candidates = self.settings.halflives_bars
         return choose_halflife(score, rows.label, rows.sigma_h, grid, rows.horizon.bars, candidates, cost)
@@ -231,7 +225,7 @@ def evidence(oof: OofForecasts) -> FloatArray:
     rows = oof.take(np.isfinite(oof.label) & (oof.sigma_h > 0))
     if not len(rows):
         return np.full(len(oof.keys), np.nan)
-    return own_evidence(_moments(rows, rows.forecast / rows.sigma_h[:, None], day_blocks(rows)))[0]
+    return own_evidence(block_moments(rows))[0]
 
 
 def count_windows(oof: OofForecasts) -> int:
@@ -249,12 +243,28 @@ def day_blocks(oof: OofForecasts) -> IntArray:
     return np.asarray(day // max(1, oof.horizon.days), np.int64)
 
 
-def _moments(rows: OofForecasts, x: FloatArray, block: IntArray) -> Moments:
-    """Block sums of whitened rows: names of one moment share the market's noise (:mod:`workbench.stats.whiten`)."""
+def block_moments(rows: OofForecasts) -> Moments:
+    """What a horizon is fitted on: block sums of its whitened `rows`, of which every label must be known."""
+    x, y = whitened(rows)
+    return moments(x, y, day_blocks(rows), rows.known_at, rows.matured_at, overlap=rows.horizon.is_day)
+
+
+def whitened(rows: OofForecasts) -> tuple[FloatArray, FloatArray]:
+    """x (R, M) forecasts and y (R,) labels in sigma_h; names of one moment share the market's noise, which is taken out
+    by :mod:`workbench.stats.whiten`."""
     y = rows.label / rows.sigma_h
     rho = common_correlation(y, rows.known_at)
-    x, y = whiten(x, rows.known_at, rho), whiten(y, rows.known_at, rho)
-    return moments(x, y, block, rows.known_at, rows.matured_at, overlap=rows.horizon.is_day)
+    return whiten(rows.forecast / rows.sigma_h[:, None], rows.known_at, rho), whiten(y, rows.known_at, rho)
+
+
+def forward_blend(rows: OofForecasts, x: FloatArray, fit: BlendFit) -> FloatArray:
+    """(R,) blend of x (R, M), in RMS, by the weights that earlier rows alone gave; NaN in the first fold."""
+    block = day_blocks(rows)
+    score = np.full(len(rows), np.nan)
+    for fold in fit.forward:
+        use = (block >= fold.start) & (block < fold.stop)
+        score[use] = fold.weights.blend(x[use])
+    return score
 
 
 def _smoothed(raw: FloatArray, carry: Carry, session: int, decay: FloatArray) -> FloatArray:

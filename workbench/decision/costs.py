@@ -108,6 +108,15 @@ class CostModel:
         impact = costs.impact * (size / self.reference_weight_) ** self.settings.impact_exponent
         return costs.spread + costs.volatility + impact + self._commission(snapshot, nav, size)
 
+    def weighing(self, k1: float, k2: float, k3: float) -> Self:
+        """The same model with other weights of spread, volatility and impact; all else that was fitted stays."""
+        for name, k in (("k1", k1), ("k2", k2), ("k3", k3)):
+            if not (np.isfinite(k) and k >= 0):
+                raise ValueError(f"{name} = {k} must be finite and >= 0")
+        out = self.from_dict(self.to_dict(), self.settings)
+        out.k1_, out.k2_, out.k3_ = float(k1), float(k2), float(k3)
+        return out
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, exact."""
         return {

@@ -20,7 +20,7 @@ from workbench import kernels
 from workbench.config import GatingSettings
 from workbench.core.arrays import FloatArray, IntArray
 from workbench.core.errors import ProvenanceError
-from workbench.core.horizon import N_HORIZONS, horizon
+from workbench.core.horizon import HORIZONS, N_HORIZONS, horizon
 from workbench.core.types import TIME_BUCKETS, Carry, Choice, Forecasts, OofForecasts, Snapshot, State
 
 PRIOR_ROWS = 500.0
@@ -67,7 +67,7 @@ class BarrierGate:
         self._set(peak, valley, np.ones((N_HORIZONS, 2)))
         mean = np.ones((N_HORIZONS, 2))
         for h, (p, q, bucket) in rows.items():
-            mean[h] = [float(self._relative(a, b, self._base_gate[s, bucket, h]).mean()) for s, a, b in _sides(p, q)]
+            mean[h] = [float(self.of_rows(HORIZONS[h].label, p, q, bucket, short=s).mean()) for s in (False, True)]
         return self._set(peak, valley, mean)
 
     def gate(self, forecasts: Forecasts, choice: Choice, snapshot: Snapshot, carry: Carry) -> FloatArray:
@@ -75,19 +75,56 @@ class BarrierGate:
 
         A probability that is missing counts as g_min at entry; for a name that carries a gate, as that last gate.
         """
-        short = choice.gross < 0
-        lower = np.where(short, forecasts.p_valley, forecasts.p_peak)
-        upper = np.where(short, forecasts.p_peak, forecasts.p_valley)
-        base = self._base_gate[:, snapshot.bucket]
-        each = self._relative(lower, upper, np.where(short, base[1][:, None], base[0][:, None]))
-        missing = np.where(np.isfinite(carry.gate), carry.gate, self.settings.g_min)
+        return self.gates(
+            forecasts.p_peak,
+            forecasts.p_valley,
+            choice.weights,
+            choice.gross,
+            choice.state,
+            snapshot.bucket,
+            carry.gate,
+        )
+
+    def gates(
+        self,
+        p_peak: FloatArray,
+        p_valley: FloatArray,
+        weights: FloatArray,
+        gross: FloatArray,
+        state: IntArray,
+        bucket: IntArray | int,
+        last: FloatArray,
+    ) -> FloatArray:
+        """(..., N) gates of one decision or of many at once, as `gate` gives them one by one.
+
+        `p_peak`, `p_valley`, horizon `weights` (..., H, N); `gross`, `state` and the gates `last` carried (..., N);
+        time `bucket` (...).
+        """
+        short = (gross < 0)[..., None, :]
+        lower, upper = np.where(short, p_valley, p_peak), np.where(short, p_peak, p_valley)
+        base, mean = self._base_gate[:, bucket][..., None], self._mean[..., None]
+        each = self._relative(lower, upper, np.where(short, base[1], base[0]))
+        missing = np.where(np.isfinite(last), last, self.settings.g_min)[..., None, :]
         each = np.where(np.isnan(each), missing, each)
-        each = np.where(self._replaced[:, None], np.where(short, self._mean[1][:, None], self._mean[0][:, None]), each)
-        total = choice.weights.sum(axis=0)
+        each = np.where(self._replaced[:, None], np.where(short, mean[1], mean[0]), each)
+        total = weights.sum(axis=-2)
         mixed = np.full(total.shape, np.nan)
-        np.divide((choice.weights * each).sum(axis=0), total, out=mixed, where=total > 0)
+        np.divide((weights * each).sum(axis=-2), total, out=mixed, where=total > 0)
         mixed = np.minimum(np.maximum(mixed, self.settings.g_min), 1.0)
-        return np.where(choice.state == int(State.FORECAST), mixed, np.nan)
+        return np.where(state == int(State.FORECAST), mixed, np.nan)
+
+    def of_rows(
+        self, label: str, p_peak: FloatArray, p_valley: FloatArray, bucket: IntArray, *, short: bool = False
+    ) -> FloatArray:
+        """(R,) gates of rows of one horizon, before the horizons are mixed; NaN where a probability is unknown.
+
+        1 for a horizon without classifiers; a degraded one answers as if it were not.
+        """
+        h = horizon(label).order
+        if np.isnan(self.base_peak_[h]).all():
+            return np.ones(len(p_peak))
+        side, lower, upper = _sides(p_peak, p_valley)[short]
+        return self._relative(lower, upper, self._base_gate[side, bucket, h])
 
     def with_degraded(self, degraded: Iterable[str]) -> BarrierGate:
         """The same gate with other horizons replaced by their mean (health is judged between decisions)."""

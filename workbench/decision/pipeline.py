@@ -13,7 +13,19 @@ from typing import Protocol
 import numpy as np
 
 from workbench.core.arrays import FloatArray
-from workbench.core.types import Book, Carry, Decision, Forecasts, OofForecasts, Snapshot
+from workbench.core.types import (
+    Alphas,
+    Book,
+    Breach,
+    Carry,
+    Choice,
+    Costs,
+    Decision,
+    Forecasts,
+    OofForecasts,
+    Snapshot,
+    Target,
+)
 from workbench.core.units import SESSION_MINUTES
 from workbench.decision.arbitration import CostArbitrator
 from workbench.decision.blending import HorizonBlender
@@ -60,6 +72,28 @@ def decide(snapshot: Snapshot, book: Book, stages: Stages) -> Decision:
     _check_forecasts(forecasts, snapshot)
     alphas = stages.blender.blend(forecasts, snapshot, book.carry)
     costs = stages.costs.estimate(snapshot, book.nav)
+    end = decide_from(forecasts, alphas, costs, snapshot, book, stages)
+    return Decision(snapshot.known_at, snapshot.symbols, forecasts, alphas, costs, end.choice, end.gate, end.desired,
+                    end.target, end.carry, end.breaches, stages.config_digest, stages.artifacts_digest,
+                    snapshot.digest)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What stages 6 to 9 make of alphas and costs; the fields are those of a :class:`Decision`."""
+
+    choice: Choice
+    gate: FloatArray
+    desired: FloatArray
+    target: Target
+    carry: Carry
+    breaches: tuple[Breach, ...]
+
+
+def decide_from(
+    forecasts: Forecasts, alphas: Alphas, costs: Costs, snapshot: Snapshot, book: Book, stages: Stages
+) -> Ending:
+    """Stages 6 to 9: all that depends on the positions held."""
     choice = stages.arbitrator.choose(alphas, costs, snapshot, book)
     gate = stages.gate.gate(forecasts, choice, snapshot, book.carry)
 
@@ -69,8 +103,7 @@ def decide(snapshot: Snapshot, book: Book, stages: Stages) -> Decision:
     sizing = stages.sizer.size(choice, gate, costs, snapshot, book, trade_cost)
     target, breaches = stages.validator.validate(sizing.weights, snapshot, book)
     carry = _carry(alphas.smoothed, gate, sizing, target.weights, snapshot, book)
-    return Decision(snapshot.known_at, snapshot.symbols, forecasts, alphas, costs, choice, gate, sizing.desired, target,
-                    carry, breaches, stages.config_digest, stages.artifacts_digest, snapshot.digest)  # fmt: skip
+    return Ending(choice, gate, sizing.desired, target, carry, breaches)
 
 
 def reference_z(blender: HorizonBlender, oofs: Mapping[str, OofForecasts], one_way_cost: float) -> FloatArray:

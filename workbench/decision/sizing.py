@@ -35,6 +35,9 @@ from workbench.core.horizon import HORIZONS
 from workbench.core.types import Book, Choice, Costs, Phase, Snapshot, State
 from workbench.core.units import SESSION_MINUTES
 from workbench.decision.limits import within_limits
+from workbench.decision.sizing_trace import Sizing, SizingTrace
+
+__all__ = ["PositionSizer", "Sizing", "SizingTrace"]
 
 DEFAULT_BAND = 0.008
 DEFAULT_Z_REF = 0.1
@@ -45,19 +48,6 @@ _UNIT_DIAGONAL = 1e-6
 
 TradeCost = Callable[[FloatArray], FloatArray]
 """One-way cost (N,) of trades of the given sizes (N,), fractions of NAV."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sizing:
-    """`desired` (N,) before zone and band; `weights` (N,) to hold; and what is carried to the next decision.
-
-    `day_weight` (N,) the part of `weights` with an overnight mandate; `unknown_bars` (N,).
-    """
-
-    desired: FloatArray
-    weights: FloatArray
-    day_weight: FloatArray
-    unknown_bars: IntArray
 
 
 class PositionSizer:
@@ -101,14 +91,28 @@ class PositionSizer:
         trade_cost: TradeCost | None = None,
     ) -> Sizing:
         """Weights to hold. `trade_cost` prices each trade at its own size; without it, at the reference size."""
+        return self.trace(choice, gate, costs, snapshot, book, trade_cost).sizing
+
+    def trace(
+        self,
+        choice: Choice,
+        gate: FloatArray,
+        costs: Costs,
+        snapshot: Snapshot,
+        book: Book,
+        trade_cost: TradeCost | None = None,
+    ) -> SizingTrace:
+        """What `size` gives, with every number on the way to it."""
         case = self._case(choice, gate, snapshot, book)
         desired, zone = self._desired(case, choice, gate, costs, snapshot)
-        target, kept = self._towards(case, desired, zone, costs, trade_cost)
+        below, above, edge, target, kept = self._towards(case, desired, zone, costs, trade_cost)
         if snapshot.phase is not Phase.OPEN:
             target, kept = self._overnight(case, choice), np.zeros_like(kept)
         cap = self._caps(case, target)
         weights = within_limits(target, cap, case.leverage, self.settings, (kept, case.unknown))
-        return Sizing(desired, weights, _mandate(case.now, weights, choice), case.unknown_bars)
+        sizing = Sizing(desired, weights, _mandate(case.now, weights, choice), case.unknown_bars)
+        return SizingTrace(case.now, case.z, zone.u, zone.y, zone.v, zone.raw, below, above, edge, target, case.sized,
+                           case.unknown, kept, cap, zone.level, zone.strength, case.band, sizing)  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, exact."""
@@ -149,6 +153,8 @@ class PositionSizer:
         index = np.flatnonzero(case.sized)
         point = np.where(case.unknown, self._hold(case), 0.0)
         slope, score = np.zeros_like(point), np.zeros_like(point)
+        u, y, v = np.full((3, len(point)), np.nan)
+        level = strength = float("nan")
         if index.size:
             correlation = s.correlation if index.size == len(point) else s.correlation[index[:, None], index]
             if np.isnan(correlation).any():
@@ -157,25 +163,29 @@ class PositionSizer:
             if self.settings.method == "qp":
                 point[index] = self._qp(case, choice, gate, costs, s, index, correlation, speed)
             else:
-                point[index], slope[index] = self._ridge(case, s.sigma_1d[index], index, correlation)
+                solved = self._ridge(case, s.sigma_1d[index], index, correlation)
+                u[index], y[index], v[index], point[index], slope[index], level, strength = solved
                 score[index] = gate[index] / (s.sigma_1d[index] * self.z_ref_) * speed
-        zone = _Zone(point, slope, score)
+        zone = _Zone(point, slope, score, u, y, v, level, strength)
         point = np.maximum(point, case.floor)
         return within_limits(point, self._caps(case, point), case.leverage, self.settings, (case.unknown,)), zone
 
     def _ridge(
         self, case: _Case, sigma: FloatArray, index: IntArray, correlation: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """(w*, dw*/du), each (n,), of the sized names."""
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, float, float]:
+        """(u, y, v, w*, dw*/du), each (n,), of the sized names; then K and min(1, rms(u))."""
         u = _clip(case.z[index] / self.z_ref_, self.settings.z_max)
         if self.settings.demean:
             u = u - u.mean()
-        v = kernels.risk_parity_ridge(u, correlation, self.settings.ridge_lambda) / sigma
+        y = kernels.risk_parity_ridge(u, correlation, self.settings.ridge_lambda)
+        v = y / sigma
+        strength = min(1.0, float(np.sqrt((u @ u) / len(u))))
         total = float(np.abs(case.leverage[index] * v).sum())
         if not total > 0:
-            return np.zeros_like(v), np.zeros_like(v)
-        level = self.settings.target_gross * min(1.0, float(np.sqrt((u @ u) / len(u)))) / total
-        return v * level, level * self.settings.ridge_lambda / (1.0 + self.settings.ridge_lambda) / sigma
+            return u, y, v, np.zeros_like(v), np.zeros_like(v), 0.0, strength
+        level = self.settings.target_gross * strength / total
+        slope = level * self.settings.ridge_lambda / (1.0 + self.settings.ridge_lambda) / sigma
+        return u, y, v, v * level, slope, level, strength
 
     def _qp(
         self,
@@ -209,18 +219,18 @@ class PositionSizer:
 
     def _towards(
         self, case: _Case, desired: FloatArray, zone: _Zone, costs: Costs, trade_cost: TradeCost | None
-    ) -> tuple[FloatArray, BoolArray]:
-        """Target (N,) after zone and band, and the mask of names that stay where they are."""
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, BoolArray]:
+        """(N,) each: width of the zone below and above, target after it, after the band too, and who stays."""
         now = case.now
         cost = costs.one_way[0] if trade_cost is None else trade_cost(np.abs(desired - now))
         priced = np.isfinite(cost)
         below, above = self._edges(case, zone, np.where(priced, cost, 0.0))
-        edge = np.minimum(np.maximum(now, desired - below), desired + above)
-        target = np.where(case.sized, np.where(priced, edge, now), desired)
+        inside = np.minimum(np.maximum(now, desired - below), desired + above)
+        target = np.where(case.sized, np.where(priced, inside, now), desired)
         small = np.abs(target - now) < case.band
         leaves = (target == 0) | (target * now < 0) | (np.abs(case.leverage * now) > self.settings.max_weight)
         kept = small & (~leaves | (now == 0)) & ~case.unknown
-        return np.where(kept, now, target), kept
+        return below, above, target, np.where(kept, now, target), kept
 
     def _edges(self, case: _Case, zone: _Zone, cost: FloatArray) -> tuple[FloatArray, FloatArray]:
         """kappa*c below and above the desired weight, (N,) each, >= 0."""
@@ -273,11 +283,19 @@ class _Case:
 
 @dataclass(frozen=True, slots=True)
 class _Zone:
-    """w* before any limit (`raw`), dw*/du (`slope`) and du/dc (`score`), each (N,), 0 for names that are not sized."""
+    """w* before any limit (`raw`), dw*/du (`slope`) and du/dc (`score`), each (N,), 0 for names that are not sized.
+
+    What w* was made from: see :class:`~workbench.decision.sizing_trace.SizingTrace`.
+    """
 
     raw: FloatArray
     slope: FloatArray
     score: FloatArray
+    u: FloatArray
+    y: FloatArray
+    v: FloatArray
+    level: float
+    strength: float
 
 
 def _clip(x: FloatArray, bound: float) -> FloatArray:

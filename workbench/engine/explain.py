@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
+from workbench.analysis.receipt import HorizonLine, Market, ModelLine, Receipt, receipt
 from workbench.core.calendar import iso_time
 from workbench.core.errors import DataError, nearest_name
-from workbench.core.horizon import HORIZONS
-from workbench.core.types import Decision, State
-from workbench.core.units import BPS, NS_PER_SECOND
+from workbench.core.types import Decision
+from workbench.core.units import NS_PER_SECOND
 from workbench.journal import Entry, SqlJournal
 
 
@@ -34,20 +34,22 @@ def explain(journal: SqlJournal, symbol: str, at: int, system: str = "") -> dict
     """The receipt of the last decision on `symbol` at or before `at` (UTC ns), of `system` or of any."""
     entry = _decision_entry(journal, symbol, at, system)
     decision: Decision = entry.payload["decision"]
-    i = decision.symbols.index(symbol)
+    told = receipt(decision, symbol, snapshot=entry.payload["snapshot"], book=entry.payload["book"])
+    assert told.market is not None
+    assert told.position is not None
     return {
         "symbol": symbol,
         "system": entry.system,
         "session": entry.session,
         "at": iso_time(decision.known_at),
         "mode": str(entry.payload["mode"]),
-        "digest": decision.digest,
-        "snapshot": _market(entry, i),
-        "models": _models(decision, i),
-        "horizons": _horizons(decision, i),
-        "choice": _choice(decision, i),
-        "position": _position(entry, i),
-        "breaches": [_breach(b) for b in decision.breaches if b.symbol in ("", symbol)],
+        "digest": told.digest,
+        "snapshot": _market(told.market),
+        "models": _models(told.models),
+        "horizons": _horizons(told.horizons),
+        "choice": _choice(told),
+        "position": {n: _number(getattr(told.position, n)) for n in ("shares", "weight", "nav")},
+        "breaches": [_breach(b) for b in told.breaches],
         "orders": list(_orders(journal, entry, symbol)),
     }
 
@@ -65,55 +67,24 @@ def _decision_entry(journal: SqlJournal, symbol: str, at: int, system: str) -> E
     raise DataError(f"the journal holds no decision on {symbol} by then.{hint} `workbench status` shows what is traded")
 
 
-def _market(entry: Entry, i: int) -> dict[str, Any]:
-    s = entry.payload["snapshot"]
-    names = ("price", "bid", "ask", "quote_age_s", "spread", "sigma_5m", "sigma_1d")
-    known = {name: _number(getattr(s, name)[i]) for name in names}
-    features = {n: _number(v) for n, v in zip(s.features.names, s.features.latest[i])}
-    return {**known, "halted": bool(s.halted[i]), "phase": str(s.phase), "features": features}
+def _market(market: Market) -> dict[str, Any]:
+    told = {"halted": market.halted, "phase": market.phase, "features": _numbers(market.features)}
+    return {**_numbers(market.known), **told}
 
 
-def _models(d: Decision, i: int) -> list[dict[str, Any]]:
+def _models(lines: Iterable[ModelLine]) -> list[dict[str, Any]]:
     """Every model of every horizon: its forecast in basis points, None where it abstained."""
-    return [
-        {"model": f"{k.family}/{k.strategy}", "horizon": k.horizon, "forecast_bps": _number(r[i] / BPS)}
-        for k, r in zip(d.forecasts.keys, d.forecasts.expected_return)
-    ]
+    return [{"model": m.model, "horizon": m.horizon, "forecast_bps": _number(m.forecast_bps)} for m in lines]
 
 
-def _horizons(d: Decision, i: int) -> list[dict[str, Any]]:
-    rows = []
-    for h in HORIZONS:
-        alpha, cost = d.alphas.smoothed[h.order, i], d.costs.one_way[h.order, i]
-        rows.append(
-            {
-                "horizon": h.label,
-                "alpha_bps": _number(alpha / BPS),
-                "cost_bps": _number(cost / BPS),
-                "net_bps": _number(np.sign(alpha) * max(abs(alpha) - 2 * cost, 0.0) / BPS),
-                "p_peak": _number(d.forecasts.p_peak[h.order, i]),
-                "p_valley": _number(d.forecasts.p_valley[h.order, i]),
-                "weight": _number(d.choice.weights[h.order, i]),
-            }
-        )
-    return rows
+def _horizons(lines: Iterable[HorizonLine]) -> list[dict[str, Any]]:
+    names = ("alpha_bps", "cost_bps", "net_bps", "p_peak", "p_valley", "weight")
+    return [{"horizon": line.horizon, **{n: _number(getattr(line, n)) for n in names}} for line in lines]
 
 
-def _choice(d: Decision, i: int) -> dict[str, Any]:
-    return {
-        "state": State(int(d.choice.state[i])).name,
-        "net_bps_a_day": _number(d.choice.net[i] / BPS),
-        "gross_bps_a_day": _number(d.choice.gross[i] / BPS),
-        "gate": _number(d.gate[i]),
-        "desired_weight": _number(d.desired[i]),
-        "target_weight": _number(d.target.weights[i]),
-        "tradable": bool(d.target.tradable[i]),
-    }
-
-
-def _position(entry: Entry, i: int) -> dict[str, Any]:
-    book = entry.payload["book"]
-    return {"shares": _number(book.positions[i]), "weight": _number(book.weights[i]), "nav": _number(book.nav)}
+def _choice(r: Receipt) -> dict[str, Any]:
+    names = ("net_bps_a_day", "gross_bps_a_day", "gate", "desired_weight", "target_weight")
+    return {"state": r.state, **{n: _number(getattr(r, n)) for n in names}, "tradable": r.tradable}
 
 
 def _orders(journal: SqlJournal, entry: Entry, symbol: str) -> Iterator[dict[str, Any]]:
@@ -151,6 +122,10 @@ def _plain(value: Any) -> dict[str, Any]:
 
     out: dict[str, Any] = plain(value)
     return out
+
+
+def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: _number(value) for name, value in values.items()}
 
 
 def _number(value: Any) -> float | None:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from workbench.analysis.tca import Fills, SentOrders
-from workbench.core.arrays import FloatArray
+from workbench.core.arrays import FloatArray, IntArray
+from workbench.core.calendar import iso_time
 from workbench.core.errors import WorkbenchError
+from workbench.core.types import Book, Decision, Fill, OrderIntent, Snapshot
 from workbench.execution.order_states import OrderState
 from workbench.journal import Entry, SqlJournal
 
@@ -69,6 +71,114 @@ def read_session(journal: SqlJournal, session: str) -> SessionRecord:
         ),
         latencies={} if last is None else last.payload["latency"]["latencies"],
     )
+
+
+def last_record(journal: SqlJournal, session: str = "") -> SessionRecord | None:
+    """The record of `session`, or (empty) of the last one that decided anything; None where none did."""
+    if session:
+        return read_session(journal, session)
+    decided = journal.last("decision")
+    return None if decided is None else read_session(journal, decided.session)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPath:
+    """The books that K decision times found, all systems together, (K,) each: `ts` UTC ns, `nav` USD, `gross` and `net`
+    (delta-weighted) exposure as fractions of it, `names` held."""
+
+    ts: IntArray
+    nav: FloatArray
+    gross: FloatArray
+    net: FloatArray
+    names: IntArray
+
+
+def read_path(journal: SqlJournal, session: str) -> SessionPath:
+    """The path of `session`; arrays of length 0 where nothing was decided."""
+    found: dict[int, list[tuple[float, float, float, int]]] = {}  # decision time -> nav, gross and net USD, names
+    for entry in journal.read("decision", session=session):
+        book, leverage = entry.payload["book"], entry.payload["snapshot"].leverage
+        held = float(np.abs(book.weights).sum()), float(book.weights @ leverage)
+        line = (book.nav, held[0] * book.nav, held[1] * book.nav, int(np.count_nonzero(book.positions)))
+        found.setdefault(entry.known_at, []).append(line)
+    ts = sorted(found)
+    nav, gross, net, names = np.array([np.sum(found[t], axis=0) for t in ts], np.float64).reshape(-1, 4).T
+    return SessionPath(np.array(ts, np.int64), nav, gross / nav, net / nav, names.astype(np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something other than an ordinary bar: `at` UTC ns, its `kind` in the journal, the system (or ""), in words."""
+
+    at: int
+    kind: str
+    system: str
+    text: str
+
+
+_TOLD = ("mode", "command", "refused", "missed", "failed", "no_daily", "reconcile_failed", "dropped", "stopped")
+
+
+def read_happenings(journal: SqlJournal, session: str) -> tuple[Happening, ...]:
+    """Modes, commands, breaches, missed bars and failures of `session`, in order."""
+    out = []
+    for e in journal.read((*_TOLD, "decision"), session=session):
+        if e.kind == "decision":
+            out += [Happening(e.known_at, "breach", e.system, _breach(b)) for b in e.payload["decision"].breaches]
+        else:
+            out.append(Happening(e.known_at, e.kind, e.system, _in_words(e)))
+    return tuple(out)
+
+
+def _breach(b: Any) -> str:
+    of = f" of {b.symbol}" if b.symbol else ""
+    return f"{b.rule}{of}: {b.value:.6g} against {b.bound:.6g}, {b.action}"
+
+
+def _in_words(e: Entry) -> str:
+    p = e.payload
+    if e.kind == "mode":
+        return f"{p['from']} to {p['to']}: {p['reason']}"
+    if e.kind in ("command", "refused"):
+        asked = p["command"]
+        why = f": refused, {p['reason']}" if e.kind == "refused" else f": {asked.reason}"
+        return f"{asked.action} by {asked.issuer}{why}"
+    return ", ".join(f"{k} {v}" for k, v in p.items())
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """One journaled decision with what it was made on and what followed until the next one of its system."""
+
+    system: str
+    decision: Decision
+    snapshot: Snapshot
+    book: Book
+    orders: tuple[OrderIntent, ...]
+    fills: tuple[Fill, ...]
+
+
+def read_decision(journal: SqlJournal, session: str, at: int | None = None, system: str = "") -> DecisionRecord:
+    """The decision of the bar that ends at `at` (UTC ns; None: the last one). :class:`WorkbenchError` without one."""
+    filters: dict[str, Any] = {"session": session} | ({"system": system} if system else {})
+    when: dict[str, Any] = {} if at is None else {"since": at, "until": at}
+    entry = journal.last("decision", **filters, **when)
+    if entry is None:
+        known = journal.last("decision", **filters)
+        last = "nothing was decided" if known is None else f"the last one is of {iso_time(known.known_at)}"
+        raise WorkbenchError(f"session {session} holds no decision of that bar; {last}")
+    mine: dict[str, Any] = {"session": session, "system": entry.system, "after": entry.number}
+    orders: list[OrderIntent] = []
+    fills: list[Fill] = []
+    for found in journal.read(("decision", "intents", "filled"), **mine):
+        if found.kind == "decision":
+            break
+        if found.kind == "intents":
+            orders.extend(found.payload["orders"])
+        else:
+            fills.append(found.payload["event"].fill)
+    p = entry.payload
+    return DecisionRecord(entry.system, p["decision"], p["snapshot"], p["book"], tuple(orders), tuple(fills))
 
 
 def _rule(reason: str) -> str:

@@ -70,6 +70,8 @@ def system_view(desk: Desk) -> dict[str, Any]:
             "weights": {s: float(w) for s, w in zip(p.symbols, weights) if w},
             "nav": p.nav,
             "cash": p.cash,
+            "gross": float(np.abs(weights).sum()),
+            "net": float(np.dot(weights, desk.system.universe.leverage)),
             "profit_today": p.nav - p.day_start_nav,
             "drawdown": 1 - p.nav / p.peak_nav if p.peak_nav > 0 else math.nan,
             "last_decision": None if decision is None else _decision(decision),

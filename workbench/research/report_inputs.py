@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from workbench.analysis.gate_study import mean_known, through_own_stack
 from workbench.analysis.inputs import (
+    SIDES,
     CostFit,
     DataSummary,
     GateSample,
@@ -74,28 +76,15 @@ def gate_samples(oofs: Mapping[str, OofForecasts], stacks: Mapping[int, BarrierS
     """
     samples = []
     for label, oof in oofs.items():
-        rows = oof.take(np.isin(oof.fold, sorted(stacks)))
-        after = {"peak": np.full(len(rows), np.nan), "valley": np.full(len(rows), np.nan)}
-        for fold, stack in stacks.items():
-            here = rows.fold == fold
-            for side, p in zip(after, stack.apply_rows(rows.take(here)), strict=True):
-                after[side][here] = p
-        for side, calibrated in after.items():
-            raw = _mean_known(getattr(rows, f"p_{side}"))
+        rows, *after = through_own_stack(oof, stacks)
+        for side, calibrated in zip(SIDES, after, strict=True):
+            raw = mean_known(getattr(rows, f"p_{side}"))
             if np.isfinite(calibrated).any():
                 last = stacks[max(stacks)].sides_.get(label)
                 method = last[side].map.kind if last else ""
                 outcome = getattr(rows, side)
                 samples.append(GateSample(label, side, raw, calibrated, outcome, rows.session, method))
     return tuple(samples)
-
-
-def _mean_known(p: np.ndarray) -> np.ndarray:
-    """(R,) mean of the classifiers that answered; NaN where none did."""
-    known = np.isfinite(p)
-    count = known.sum(axis=1)
-    total = np.where(known, p, 0.0).sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def cost_fit(model: CostModel) -> CostFit:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from workbench.artifacts.bundle import BLENDER_FORMAT, BLENDER_VERSION
 from workbench.artifacts.models import MODELS_FORMAT, MODELS_VERSION
 from workbench.artifacts.signing import SIGNATURES
 from workbench.artifacts.verified import read_folder
+from workbench.config import Settings
+from workbench.core.bars import Bars
 from workbench.core.calendar import iso_date, session_of
 from workbench.core.errors import ArtifactError, ConfigError, DataError, InsufficientDataError
 from workbench.core.horizon import HORIZONS
@@ -33,14 +35,17 @@ from workbench.data.simulate import MarketSettings
 from workbench.data.simulate import simulate as simulate_market
 from workbench.decision.costs import CostModel
 from workbench.engine.backtest import naive_backtest, run_backtest
+from workbench.engine.recall import BookKeeper, Books
+from workbench.features.history import FeatureHistory
 from workbench.progress import progress
 from workbench.research.experiments import record
 from workbench.research.job import Job
 from workbench.research.report_inputs import report_inputs
-from workbench.research.results_io import load_result, save_result
+from workbench.research.results_io import load_books, load_result, save_books, save_result
 from workbench.research.workspace import STEPS, write_atomically
 from workbench.research.zoo import FILE as ZOO
 from workbench.research.zoo import survey, zoo
+from workbench.stats.stack import BarrierStack
 from workbench.training.bundles import save_stages, save_trained
 from workbench.training.cost_probe import probe_costs
 from workbench.training.fitting import FittedStages, Tranche, fit_stages, schedule
@@ -151,7 +156,7 @@ def train(job: Job) -> Outcome:
         job.families_digest,
     ]
     outcome = job.ws.run("train", inputs, partial(_train, job), (job.ws.root / ZOO,), partial(_models_intact, job))
-    record(job, ("train",), [ZooCell.from_dict(c) for c in zoo(job.ws.root)["cells"]])
+    record(job, ("train",), zoo_cells(job))
     return outcome
 
 
@@ -193,7 +198,7 @@ def train_models(job: Job) -> Trained:
         )
 
 
-def _oofs(job: Job) -> dict[str, OofForecasts]:
+def oofs(job: Job) -> dict[str, OofForecasts]:
     """The out-of-fold forecasts kept with the models, verified on the way in; read once per job."""
     models = job.ws.outcome("train")["models"]
     try:
@@ -201,6 +206,11 @@ def _oofs(job: Job) -> dict[str, OofForecasts]:
     except ArtifactError as error:
         error.add_note(f"`workbench train --out {job.ws.root}` puts it aside and makes it again from the fitted cells")
         raise
+
+
+def zoo_cells(job: Job) -> list[ZooCell]:
+    """Every cell of the zoo after training: what it can do, does, weighs and costs."""
+    return [ZooCell.from_dict(c) for c in zoo(job.ws.root)["cells"]]
 
 
 def _models_intact(job: Job, outcome: Outcome) -> bool:
@@ -277,7 +287,7 @@ def _calibrate(job: Job) -> Outcome:
 
 def final_stages(job: Job) -> FittedStages:
     """The stages of the bundle: fitted on all out-of-fold rows. Computed once per job."""
-    return job.once("final stages", lambda: fit_stages(_oofs(job), None, job.settings, _cost_source(job), job.history))
+    return job.once("final stages", lambda: fit_stages(oofs(job), None, job.settings, _cost_source(job), job.history))
 
 
 def _cost_source(job: Job) -> Callable[[int], CostModel]:
@@ -301,45 +311,67 @@ def _cost_source(job: Job) -> Callable[[int], CostModel]:
 
 def backtest(job: Job) -> Outcome:
     """The walk-forward stages, segment by segment, through decide() and the matching engine."""
-    made = tuple(_results(job).values())
-    return job.ws.run(
-        "backtest", _backtest_inputs(job), partial(_backtest, job), made, lambda _: all(map(_loads, made))
-    )
+    results, books = backtest_files(job), books_file(job)
+    made = (*results.values(), books)
+
+    def intact(_: Outcome) -> bool:
+        return all(_loads(load_result, path) for path in results.values()) and _loads(load_books, books)
+
+    return job.ws.run("backtest", _backtest_inputs(job), partial(_backtest, job), made, intact)
 
 
 def _backtest_inputs(job: Job) -> list[Any]:
     return [job.ws.outcome("calibrate")["bundle"], job.data_digest, job.settings.digest]
 
 
-def _results(job: Job) -> dict[float | str, Path]:
+def check_backtest(job: Job) -> None:
+    """:class:`ConfigError` unless the backtest in the workspace is of these settings, this data and this code."""
+    job.ws.outcome("backtest")
+    if not job.ws.is_current("backtest", _backtest_inputs(job)):
+        raise ConfigError(
+            f"the backtest in {job.ws.root} was made with other settings, data or code: `workbench backtest --out "
+            f"{job.ws.root}` makes it anew"
+        )
+
+
+def backtest_files(job: Job) -> dict[float | str, Path]:
     """Spread multiplier, or "naive", -> the file of its result."""
     names: tuple[float | str, ...] = (*job.settings.backtest.spread_multipliers, "naive")
     return {m: job.ws.backtest_dir / f"{m if isinstance(m, str) else format(m, 'g')}.npz" for m in names}
 
 
-def _loads(path: Path) -> bool:
+def books_file(job: Job) -> Path:
+    """The file of the books of the base run, next to its result."""
+    path = backtest_files(job)[base_multiplier(job)]
+    return path.with_name(f"{path.stem}.books.npz")
+
+
+def base_multiplier(job: Job) -> float:
+    """1x the spread, or the nearest to it that is run."""
+    return min(job.settings.backtest.spread_multipliers, key=lambda m: (abs(m - 1.0), m))
+
+
+def _loads(load: Callable[[Path], Any], path: Path) -> bool:
     try:
-        load_result(path)
+        load(path)
     except ArtifactError:
         return False
     return True
 
 
 def _backtest(job: Job) -> Outcome:
-    tranches, s = _tranches(job), job.settings
+    stages, s, base_at = tranches(job), job.settings, base_multiplier(job)
     with progress("backtests"):
         runs = Parallel(n_jobs=min(s.training.jobs, len(s.backtest.spread_multipliers)))(
-            delayed(run_backtest)(
-                job.bars, job.history, tranches, s, label=f"{m:g}x spread", spread_multiplier=m
-            )
-            for m in s.backtest.spread_multipliers
-        )  # fmt: skip
-    results = dict(zip(s.backtest.spread_multipliers, runs, strict=True))
+            delayed(_run)(job.bars, job.history, stages, s, m, m == base_at) for m in s.backtest.spread_multipliers
+        )
+    results = {m: result for m, (result, _) in zip(s.backtest.spread_multipliers, runs, strict=True)}
     job.ws.backtest_dir.mkdir(exist_ok=True)
-    base = _base(results)
+    base = results[base_at]
     naive = naive_backtest(base, job.bars, leverage=job.history.universe.leverage)
-    for result, path in zip((*results.values(), naive), _results(job).values(), strict=True):
+    for result, path in zip((*results.values(), naive), backtest_files(job).values(), strict=True):
         save_result(path, result)
+    save_books(books_file(job), next(books for _, books in runs if books is not None))
     return {
         "first": iso_date(base.session[0]),
         "last": iso_date(base.session[-1]),
@@ -354,17 +386,27 @@ def _backtest(job: Job) -> Outcome:
     }
 
 
-def _tranches(job: Job) -> tuple[Tranche, ...]:
+def _run(
+    bars: Bars, history: FeatureHistory, stages: Sequence[Tranche], settings: Settings, multiplier: float, keep: bool
+) -> tuple[BacktestResult, Books | None]:
+    """One run, in a process of its own perhaps; with the books where they are to be kept."""
+    keeper = BookKeeper() if keep else None
+    label = f"{multiplier:g}x spread"
+    result = run_backtest(bars, history, stages, settings, label=label, spread_multiplier=multiplier, journal=keeper)
+    return result, None if keeper is None else keeper.books()
+
+
+def tranches(job: Job) -> tuple[Tranche, ...]:
     """The stages of each segment that can be traded. Computed once per job."""
     plan = make_plan(job.bars, job.daily, job.settings.training)
     return job.once(
-        "stages by segment", lambda: schedule(plan, _oofs(job), job.settings, job.history, _cost_source(job))
+        "stages by segment", lambda: schedule(plan, oofs(job), job.settings, job.history, _cost_source(job))
     )
 
 
-def _base(results: Mapping[float, BacktestResult]) -> BacktestResult:
-    """The run at 1x the spread, or the nearest to it."""
-    return results[min(results, key=lambda m: (abs(m - 1.0), m))]
+def stacks(job: Job) -> dict[int, BarrierStack]:
+    """Segment -> the barrier stack in force there, fitted on earlier segments only."""
+    return {tranche.segment: tranche.stack for tranche in tranches(job)}
 
 
 def live(job: Job, session: Callable[[Job], Outcome]) -> Outcome:
@@ -380,23 +422,18 @@ def report(job: Job) -> Outcome:
     """One self-contained HTML file; its path is the outcome's last entry."""
     live_session = job.ws.records.get("live", {}).get("outcome")
     inputs = [job.ws.outcome("backtest"), job.ws.outcome("train"), live_session, job.settings.digest]
-    if not job.ws.is_current("backtest", _backtest_inputs(job)):
-        raise ConfigError(
-            f"the backtest in {job.ws.root} was made with other settings, data or code: `workbench backtest --out "
-            f"{job.ws.root}` makes it anew"
-        )
+    check_backtest(job)
     outcome = job.ws.run("report", inputs, partial(_report, job), (job.ws.report_path,))
-    record(job, STEPS, [ZooCell.from_dict(c) for c in zoo(job.ws.root)["cells"]])
+    record(job, STEPS, zoo_cells(job))
     return outcome
 
 
 def _report(job: Job) -> Outcome:
-    files = _results(job)
+    files = backtest_files(job)
     results = {m: load_result(files[m]) for m in job.settings.backtest.spread_multipliers}
     naive = load_result(files["naive"])
-    stacks = {tranche.segment: tranche.stack for tranche in _tranches(job)}
     with progress("report"):
-        inputs = report_inputs(job, _oofs(job), final_stages(job).stages, stacks, results, naive)
+        inputs = report_inputs(job, oofs(job), final_stages(job).stages, stacks(job), results, naive)
         findings = find(inputs)
         render_report(inputs, job.ws.report_path, findings)
         summary = report_summary(inputs, findings)

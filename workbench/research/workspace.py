@@ -20,6 +20,8 @@ from workbench.config import Settings
 from workbench.core.digest import digest
 from workbench.core.errors import ArtifactError, ConfigError, WorkbenchError
 
+ONLY_SHOWS = ("widgets/", "cli", "doctor")
+"""Sources that no result depends on, by how their path begins."""
 STEPS = ("data", "train", "blend", "calibrate", "backtest", "live", "report")
 
 
@@ -130,9 +132,10 @@ def _input_digest(step: str, inputs: Any) -> str:
 
 @cache
 def code_digest() -> str:
-    """Digest of the package's Python sources: what other code has made is not up to date."""
+    """Digest of the package's Python sources, without those that only show: what other code has made is out of date."""
     room = Path(workbench.__file__).parent
-    return digest(*(p.read_bytes() for p in sorted(room.rglob("*.py"))))
+    names = (p for p in sorted(room.rglob("*.py")) if not p.relative_to(room).as_posix().startswith(ONLY_SHOWS))
+    return digest(*(p.read_bytes() for p in names))
 
 
 def write_atomically(path: Path, text: str) -> None:

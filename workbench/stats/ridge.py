@@ -190,8 +190,8 @@ def fit_weights(m: Moments, penalties: Sequence[float], screened: bool = True, e
     Not `screened` (experiments): every model enters, and equal weights stand in where none is positive.
     """
     scale = scale_of(m)
-    keep, t = screen(m) if len(m) else (np.zeros(len(scale), bool), np.zeros(len(scale)))
-    keep = (keep if screened else np.ones_like(keep)) & (scale > 0)
+    t = screen(m)[1] if len(m) else np.zeros(len(scale))
+    keep = admitted(m, screened)
     if not keep.any():
         return Weights(np.zeros(len(scale)), scale, t, 0.0, float(max(penalties)))
     penalty = choose_penalty(m, keep, penalties, embargo_ns)
@@ -201,26 +201,67 @@ def fit_weights(m: Moments, penalties: Sequence[float], screened: bool = True, e
     return Weights(p, scale, t, _rms(m, p, scale), penalty)
 
 
+def admitted(m: Moments, screened: bool = True) -> BoolArray:
+    """(M,) models that may have weight: those that pass the screen, or not `screened` all that ever had a view."""
+    spoke = np.asarray(scale_of(m) > 0)
+    return (screen(m)[0] & spoke if len(m) else np.zeros_like(spoke)) if screened else spoke
+
+
+@dataclass(frozen=True, slots=True)
+class PenaltyPath:
+    """P `penalties`, the largest first: cross-validated `score` (P,) with its standard error `se`, and the `chosen`.
+
+    `p` (P, M): the simplex weights that each would give on all rows. A score is NaN where no later fold tested it.
+    """
+
+    penalties: FloatArray
+    score: FloatArray
+    se: float
+    chosen: float
+    p: FloatArray
+
+
+def penalty_path(m: Moments, penalties: Sequence[float], screened: bool = True, embargo_ns: int = 0) -> PenaltyPath:
+    """What :func:`fit_weights` weighed when it chose its penalty, and the weights along the way."""
+    ordered = sorted(penalties, reverse=True)
+    keep = admitted(m, screened)
+    score, se = penalty_scores(m, keep, ordered, embargo_ns)
+    p = np.array([_solve(m, keep, penalty) for penalty in ordered])
+    chosen = choose_penalty(m, keep, penalties, embargo_ns) if keep.any() else float("nan")
+    return PenaltyPath(np.array(ordered), score, se, chosen, p)
+
+
 def choose_penalty(m: Moments, keep: BoolArray, penalties: Sequence[float], embargo_ns: int = 0) -> float:
     """The penalty whose blend, weighted on earlier folds, correlates best with y on the later ones.
 
-    score = sum s*y / sqrt(sum s*s) over the forward folds, whose standard error is about the RMS of y: the largest
-    penalty within one standard error of the best is taken (Breiman et al. 1984), since at small information
-    coefficients the scores of collinear models differ by luck alone.
+    The largest penalty within one standard error of the best score is taken (Breiman et al. 1984), since at small
+    information coefficients the scores of collinear models differ by luck alone.
     """
     ordered = sorted(penalties, reverse=True)
     if len(ordered) == 1 or keep.sum() == 1:
         return float(ordered[0])
+    score, se = penalty_scores(m, keep, ordered, embargo_ns)
+    if not np.isfinite(score).any():
+        return float(ordered[0])
+    return float(ordered[int(np.argmax(score >= np.nanmax(score) - se))])
+
+
+def penalty_scores(
+    m: Moments, keep: BoolArray, ordered: Sequence[float], embargo_ns: int = 0
+) -> tuple[FloatArray, float]:
+    """(P,) score of each of the penalties `ordered`, NaN where its blend is nothing, and the scores' standard error.
+
+    score = sum s*y / sqrt(sum s*s) over the forward folds, s the blend weighted on the blocks before each; its standard
+    error is about the RMS of y.
+    """
     sums = np.zeros((len(ordered), 2))
     tested = np.zeros(2)
     for train, test in forward_folds(m, FOLDS - 1, embargo_ns):
         tested += test.square.sum(), test.rows.sum()
         for i, penalty in enumerate(ordered):
             sums[i] += _totals(test, _solve(train, keep, penalty), scale_of(train))
-    if not sums[:, 1].any():
-        return float(ordered[0])
-    score = np.divide(sums[:, 0], np.sqrt(sums[:, 1]), out=np.full(len(ordered), -np.inf), where=sums[:, 1] > 0)
-    return float(ordered[int(np.argmax(score >= score.max() - np.sqrt(tested[0] / tested[1])))])
+    score = np.divide(sums[:, 0], np.sqrt(sums[:, 1]), out=np.full(len(ordered), np.nan), where=sums[:, 1] > 0)
+    return score, float(np.sqrt(tested[0] / tested[1])) if tested[1] > 0 else float("nan")
 
 
 def forward_folds(m: Moments, folds: int, embargo_ns: int = 0) -> Iterator[tuple[Moments, Moments]]:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +25,7 @@ from workbench.models.strategies import STRATEGIES
 from workbench.training.cells import Cell, CellOptions, CellResult, Work, read_result, run
 from workbench.training.dataset import Panel, save_arrays, save_labels, save_probabilities
 from workbench.training.labels import Labels
+from workbench.training.learning import segment_ic, told
 from workbench.training.scheduler import Scheduler
 
 Progress = Callable[[int, int, str], None]
@@ -73,6 +75,7 @@ class Pool:
         self._total = total
         self._done = 0
         self._fitted = 0
+        self._share = cache(lambda axis: material.panels[axis].known_share())
         cache_dir.mkdir(parents=True, exist_ok=True)
 
     def run(self, cells: Sequence[Cell], probabilities: Probabilities | None = None) -> dict[Cell, CellResult]:
@@ -87,11 +90,18 @@ class Pool:
             with self._arrays(probabilities) as folder:
                 for finished in self._scheduler.map(_one, self._work(missing, paths), folder):
                     self._done += len(finished.cells)
-                    self._progress(self._done, self._total, str(finished.first))
+                    self._progress(self._done, self._total, self._told(finished))
         self._fitted += len(missing)
         if self._done >= self._total and not self._fitted:
             self._progress(self._done, self._total, "nothing changed")
         return {cell: results[cell] if cell in results else _made(cell, paths[cell]) for cell in cells}
+
+    def _told(self, finished: Work) -> str:
+        """What was fitted and, where it forecast a segment, how well."""
+        cell, result = finished.first, read_result(finished.paths[0])
+        if result is None:
+            return str(cell)
+        return told(cell, segment_ic(cell, result, self._material.labels[cell.horizon], self._share(_axis(cell))))
 
     def _work(self, missing: Sequence[Cell], paths: Mapping[Cell, Path]) -> list[Work]:
         """The fits that serve `missing`, long ones first, so that no worker starts the longest one last."""

@@ -14,22 +14,10 @@ import holoviews as hv
 import ipywidgets
 import panel as pn
 import param
-from bokeh.models import UIElement
-from panel.io.notebook import patch_inline_stylesheets
 
 from workbench.core.errors import WorkbenchError
 from workbench.widgets import html, style
 from workbench.widgets.controls import control
-
-
-class _Embedded(pn.Column):
-    """The body inside an ipywidget: its style sheets travel with it, since nothing may be fetched from the internet."""
-
-    def get_root(self, doc: Any = None, comm: Any = None, preprocess: bool = True) -> Any:
-        root = super().get_root(doc, comm, preprocess)
-        for model in root.select({"type": UIElement}):
-            patch_inline_stylesheets(model)
-        return root
 
 
 class StageView(pn.viewable.Viewer):
@@ -73,8 +61,10 @@ class StageView(pn.viewable.Viewer):
         object with the same axes; otherwise it is drawn anew.
         """
         if dynamic:
-            shown = pn.pane.HoloViews(hv.DynamicMap(self._guarded_map(figure)), height=height, linked_axes=False,
-                                      sizing_mode="stretch_width")  # fmt: skip
+            drawn = hv.DynamicMap(self._guarded_map(figure))
+            for name in _depends_on(figure):  # else a second frame would begin with what the first one drew first
+                self.param.watch(lambda _: drawn.data.clear(), name)
+            shown = pn.pane.HoloViews(drawn, height=height, linked_axes=False, sizing_mode="stretch_width")
         else:
             shown = pn.panel(self._guarded(figure), height=height, linked_axes=False, sizing_mode="stretch_width",
                              defer_load=False, loading_indicator=False)  # fmt: skip
@@ -121,7 +111,7 @@ class StageView(pn.viewable.Viewer):
                 ipywidgets.HTML(self.heading()),
                 told,
                 turns,
-                pn.ipywidget(_Embedded(self.shown(), sizing_mode="stretch_width")),
+                pn.ipywidget(self.shown()),
             ]
         )
 

@@ -23,7 +23,9 @@ def control(view: param.Parameterized, name: str) -> ipywidgets.Widget:
     widget = _make(p, getattr(view, name), view, name)
     if not isinstance(p, param.Event):
         _link(view, name, widget)
+    widget.disabled = bool(p.constant)
     view.param.watch(lambda event: setattr(widget, "disabled", bool(event.new)), name, what="constant")
+    view.param.watch(lambda event: setattr(widget, "description", event.new), name, what="label")
     return widget
 
 

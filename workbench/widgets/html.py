@@ -87,7 +87,7 @@ def text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return DASH if value != value else f"{value:,.4g}" if abs(value) < 1e5 else f"{value:,.0f}"
+        return DASH if value != value else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     return str(value)
 
 

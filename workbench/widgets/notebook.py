@@ -28,18 +28,30 @@ def notebook() -> None:
     import panel as pn
     from panel.io.notebook import load_notebook
     from panel.models.esm import ReactiveESM
+    from panel.viewable import Viewable
 
     ReactiveESM.__javascript_raw__ = []  # of components that are not used here; it would be fetched from a CDN
     again = pn.extension._loaded
     pn.extension(inline=True)
     if again:  # the page may be new though the kernel is not: Panel alone would not load its JavaScript twice
         load_notebook(inline=True)
+    if _inline_styles not in Viewable._preprocessing_hooks:
+        Viewable._preprocessing_hooks.append(_inline_styles)
     style.apply()
     formatter = shell.display_formatter.formatters["text/html"]
     for name in CARDS:
         module, _, kind = name.partition(":")
         formatter.for_type_by_name(module, kind, card)
     shell.set_custom_exc((WorkbenchError,), _tell)
+
+
+def _inline_styles(shown: Any, root: Any, changed: Any, old_models: Any) -> None:
+    """A hook of Panel: style sheets travel with what is shown; left alone, some would be fetched from a CDN."""
+    from bokeh.models import UIElement
+    from panel.io.notebook import patch_inline_stylesheets
+
+    for model in root.select({"type": UIElement}):
+        patch_inline_stylesheets(model)
 
 
 def card(obj: Any) -> str:

@@ -53,7 +53,14 @@ def apply() -> None:
     import holoviews as hv
 
     hv.Store.set_current_backend("bokeh") if "bokeh" in hv.Store.renderers else hv.extension("bokeh", logo=False)
-    plot: dict[str, Any] = {"responsive": True, "height": 260, "toolbar": "above", "show_grid": True, "hooks": [paint]}
+    plot: dict[str, Any] = {
+        "responsive": True,
+        "height": 260,
+        "toolbar": "above",
+        "show_grid": True,
+        "hooks": [paint],
+        "framewise": True,
+    }
     o = hv.opts
     hv.opts.defaults(
         o.Curve(**plot, color=BLUE, line_width=1.6), o.Area(**plot, color=BLUE, alpha=0.35),
@@ -77,6 +84,8 @@ def paint(plot: Any, element: Any) -> None:
     figure.title.update(text_color=INK, text_font_size="12px")
     for axis in figure.axis:
         axis.update(**_AXIS)
+        if hasattr(axis, "group_text_color"):
+            axis.group_text_color = INK
     for grid in figure.grid:
         grid.update(grid_line_color=INK, grid_line_alpha=0.14)
     for legend in figure.legend:

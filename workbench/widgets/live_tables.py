@@ -1,0 +1,199 @@
+"""The state of an engine as HTML: what `LiveView` and the card of a live system show. Plain functions of the status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+from workbench.engine.plan import EnginePlan
+from workbench.widgets import html
+
+Status = Mapping[str, Any]
+OVER = {
+    "none": "No engine has run here yet. Start starts one; it goes on when this notebook ends.",
+    "stopped": "The engine has been stopped: its orders are cancelled, its positions are kept. Start goes on from the "
+    "journal.",
+}
+BUSY = ("starting", "connecting", "reconciling", "warming up")
+SLOW_BEATS = 3
+STAGES = ("lag", "gather", "features", "decide", "send", "cycle", "reconcile")
+MODE_STYLE = {"LIVE": "good", "DEGRADED": "bad", "OBSERVE": "bad", "EMERGENCY": "bad"}
+
+
+def banner(status: Status, plan: EnginePlan) -> str:
+    """Whose money it is, and everything that makes the page other than a healthy engine's."""
+    return _money(status, plan) + "".join(_troubles(status))
+
+
+def state_facts(status: Status) -> str:
+    """Phase, account, clock, age of the data and of the heartbeat."""
+    age = data_age_s(status)
+    return html.facts(
+        {
+            "phase": status["phase"],
+            "account": f"{status.get('account') or html.DASH} ({status.get('kind') or 'unknown'})",
+            "market clock (UTC)": _clock(status.get("time")),
+            "last bar (UTC)": _clock(status.get("last_bar")),
+            "data are": html.DASH if age is None else f"{age / 60:.1f} min old",
+            "heartbeat": html.DASH if status.get("age_s") is None else f"{status['age_s']:.1f} s ago",
+            "connected": status.get("connected"),
+            "reconciled": status.get("reconciled"),
+            "decisions": status.get("cycles"),
+            "missed bars": status.get("missed"),
+        }
+    )
+
+
+def systems_table(status: Status, systems: Iterable[str]) -> str:
+    """Mode, value and risk of each system."""
+    columns = ["system", "mode", "why", "NAV USD", "P&L today USD", "drawdown", "gross", "net", "cash USD", "bundle"]
+    rows = []
+    for name in systems:
+        s = status.get("systems", {}).get(name, {})
+        mode, bundle = s.get("mode"), s.get("bundle")
+        rows.append(
+            [
+                name,
+                html.mark(mode, MODE_STYLE.get(mode, "dim")) if mode else None,
+                s.get("reason"),
+                _usd(s.get("nav")),
+                _usd(s.get("profit_today"), sign=True),
+                _percent(s.get("drawdown"), 2),
+                _percent(s.get("gross")),
+                _percent(s.get("net")),
+                _usd(s.get("cash")),
+                f"{bundle} (demo)" if s.get("demo_bundle") else bundle,
+            ]
+        )
+    return html.table(columns, rows, caption="Systems", left=("mode", "why", "bundle"))
+
+
+def positions_table(status: Status, systems: Iterable[str]) -> str:
+    """Shares, weight now and weight wanted, of every symbol that has either."""
+    rows = []
+    for name in systems:
+        s = status.get("systems", {}).get(name, {})
+        shares, weights = s.get("positions", {}), s.get("weights", {})
+        decision = s.get("last_decision") or {}
+        target = decision.get("target", {})
+        for symbol in [x for x in s.get("symbols", ()) if x in shares or x in target]:
+            now = weights.get(symbol, None if symbol in shares else 0.0)
+            wanted = target.get(symbol, 0.0) if decision else None
+            apart = None if now is None or wanted is None else wanted - now
+            rows.append([symbol, name, shares.get(symbol, 0), *(_percent(w, 2) for w in (now, wanted, apart))])
+    if not rows:
+        return _nothing("Positions", "nothing is held and nothing is wanted")
+    columns = ["symbol", "system", "shares", "weight", "target weight", "to go"]
+    return html.table(columns, rows, caption="Positions (weights in % of NAV)", left=("system",))
+
+
+def orders_table(status: Status) -> str:
+    """The open orders of the account."""
+    orders = status.get("open_orders", ())
+    if not orders:
+        return _nothing("Open orders", "none")
+    rows = [[o["symbol"], o["side"], o["quantity"], o["type"], o.get("limit"), o["ref"]] for o in orders]
+    columns = ["symbol", "side", "shares", "type", "limit USD", "reference"]
+    return html.table(columns, rows, caption="Open orders", left=("side", "type", "reference"))
+
+
+def decisions_table(status: Status, systems: Iterable[str]) -> str:
+    """The last decision of each system: when, what it breached and what the guards held back."""
+    rows = []
+    for name in systems:
+        s = status.get("systems", {}).get(name, {})
+        if decision := s.get("last_decision"):
+            breaches = "; ".join(decision["breaches"]) or "none"
+            held = "; ".join(s.get("held_back", ())) or "none"
+            short = decision["digest"][:12]
+            rows.append([name, _clock(decision["at"]), len(decision["target"]), breaches, held, short])
+    if not rows:
+        return _nothing("Last decision", "nothing has been decided yet")
+    columns = ["system", "bar (UTC)", "names wanted", "breaches", "held back", "digest"]
+    return html.table(columns, rows, caption="Last decision", left=("bar (UTC)", "breaches", "held back", "digest"))
+
+
+def latency_table(latencies: Mapping[str, Mapping[str, Any]], stages: Iterable[str] = STAGES) -> str:
+    """Milliseconds by stage; `lag` is in milliseconds of the market's clock, from a bar's end to its snapshot."""
+    rows = [
+        [stage, at["count"], *(_ms(at.get(f"{q}_s")) for q in ("p50", "p95", "p99", "max"))]
+        for stage in stages
+        if (at := latencies.get(stage))
+    ]
+    if not rows:
+        return _nothing("Latencies", "nothing has been measured yet")
+    return html.table(["stage", "times", "p50 ms", "p95 ms", "p99 ms", "max ms"], rows, caption="Latencies by stage")
+
+
+def data_age_s(status: Status) -> float | None:
+    """Seconds of the market's clock since the end of the last bar; None where either is unknown.
+
+    >>> data_age_s({"time": "2026-03-02T14:36:30Z", "last_bar": "2026-03-02T14:35:00Z"})
+    90.0
+    """
+    now, bar = status.get("time"), status.get("last_bar")
+    return (moment(now) - moment(bar)).total_seconds() if now and bar else None
+
+
+def moment(text: str) -> datetime:
+    """A UTC time as the engine writes it."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _money(status: Status, plan: EnginePlan) -> str:
+    kind, account, broker = status.get("kind"), status.get("account"), plan.first.broker
+    wanted = plan.first.system.live_account
+    if kind == "live" or (kind is None and wanted):
+        return _red(f"REAL MONEY: account {account or wanted}. Every command below acts on it.")
+    if kind == "paper":
+        return html.note(f"Paper account {account}: the broker's play money, real market.")
+    if kind == "simulated" or (kind is None and not broker.host):
+        return html.note("Simulated gateway: no broker, no money. Nothing here says anything about real profit.")
+    return html.note(f"Broker at {broker.host}:{broker.port}; what kind of account it is shows once it is connected.")
+
+
+def _troubles(status: Status) -> Iterable[str]:
+    phase, age = status["phase"], status.get("age_s")
+    if phase in OVER:
+        yield html.note(OVER[phase])
+    elif phase in BUSY and status["alive"]:
+        yield html.note(f"The engine is {phase}; it trades from the next bar end after that.")
+    elif phase == "dead":
+        yield html.error(f"THE ENGINE IS DEAD, what is shown below is old: {status.get('error')}")
+    elif phase == "failed":
+        yield html.error(f"THE ENGINE HAS FAILED, what is shown below is old: {status.get('error')}")
+    elif age is not None and age > SLOW_BEATS * status.get("heartbeat_s", 1.0):
+        yield html.error(f"The last heartbeat is {age:.0f} s old: what is shown below may be old.")
+    if phase == "trading" and status.get("connected") is False:
+        yield html.error("Not connected to the broker; the engine tries again by itself.")
+    if status["alive"]:
+        for name, s in status.get("systems", {}).items():
+            if s.get("mode") not in (None, "LIVE"):
+                yield html.error(f"{name} is in mode {s['mode']}: {s.get('reason')}")
+
+
+def _red(message: str) -> str:
+    style = "background:#b32438;color:#fff;font-weight:700;padding:6px 10px;margin:6px 0;border-radius:3px"
+    return f'<p role="alert" style="{style}">{escape(message)}</p>'
+
+
+def _nothing(what: str, told: str) -> str:
+    return f'<p class="sub">{escape(what)}: {escape(told)}.</p>'
+
+
+def _clock(text: str | None) -> str | None:
+    return text and text.replace("T", " ").removesuffix("Z")
+
+
+def _usd(value: float | None, *, sign: bool = False) -> str | None:
+    return None if value is None else f"{value:{'+' if sign else ''},.2f}"
+
+
+def _percent(value: float | None, digits: int = 1) -> str | None:
+    return None if value is None else html.percent(value, digits)
+
+
+def _ms(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{1e3 * seconds:,.1f}" if seconds >= 1e-3 else f"{1e3 * seconds:.3f}"
