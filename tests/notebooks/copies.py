@@ -10,11 +10,14 @@ import nbformat
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from workbench.research.walk import walk
+from workbench.config import Settings
+from workbench.research import steps
+from workbench.research.job import Job
+from workbench.research.live_session import HELD_OUT, hold_out
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-SMALL: dict[str, Any] = {"symbols": 5, "sessions": 30, "families": ["LightGBM", "FTRLProximal"]}
+SMALL: dict[str, Any] = {"symbols": 5, "sessions": 16, "families": ["LightGBM", "FTRLProximal"]}
 """Parameters of the walk with which every notebook runs within seconds."""
 OWN: dict[str, dict[str, Any]] = {"09_live_session": {"minutes": 10, "speed": 300.0, "lead_s": 6.0}}
 """Notebook -> what else is made smaller."""
@@ -39,6 +42,19 @@ def quiet_environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "IPYTHONDIR": str(folder / "ipython"), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
 
 
-def small_walk(workspace: Path) -> Any:
-    """The job of the small walk, with bars and nothing else."""
-    return walk(workspace, symbols=SMALL["symbols"], sessions=SMALL["sessions"], families=tuple(SMALL["families"]))
+def small_walk(workspace: Path) -> Job:
+    """The job of a walk so small that every notebook runs within seconds: they open it as they find it.
+
+    Four horizons, two segments; the slope is forced, so that something trades.
+    """
+    settings = Settings().change(
+        training={"profile": "demo", "families": tuple(SMALL["families"]), "segments": 2, "initial_fraction": 0.5,
+                  "max_rows": 4000, "jobs": 1},
+        features={"quotes": "top", "warmup_sessions": 3},
+        system={"horizons": ("5m", "15m", "60m", "1d")},
+        blending={"force_slope": 0.5},
+        backtest={"spread_multipliers": (1.0, 2.0)},
+    )  # fmt: skip
+    job = Job.open(workspace, settings)
+    steps.simulate(job, symbols=SMALL["symbols"], days=SMALL["sessions"] + HELD_OUT, daily=260, ic=0.1)
+    return hold_out(job)

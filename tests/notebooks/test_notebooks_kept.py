@@ -46,7 +46,7 @@ def test_it_has_no_outputs_and_stable_ids(path: Path):
 
 def test_nbstripout_finds_nothing_to_strip():
     told = subprocess.run(
-        [sys.executable, "-m", "nbstripout", "--verify", *map(str, NOTEBOOKS)],
+        [sys.executable, "-m", "nbstripout", "--verify", "--keep-id", *map(str, NOTEBOOKS)],
         capture_output=True,
         text=True,
         check=False,

@@ -12,7 +12,7 @@ import nbformat
 import papermill
 import pytest
 
-from tests.notebooks.copies import NOTEBOOKS, ROOT, quiet_environment, small_copy
+from tests.notebooks.copies import NOTEBOOKS, ROOT, quiet_environment, small_copy, small_walk
 
 EXPECTED = json.loads((Path(__file__).parent / "expected.json").read_text(encoding="utf-8"))
 """Notebook -> cell id -> what the cell prints, worked out by hand from its parameters: checked by nbval."""
@@ -32,6 +32,7 @@ def with_expected(path: Path, expected: dict[str, str]) -> None:
 def test_every_notebook_at_small_parameters(tmp_path: Path):
     folder = tmp_path / "notebooks"
     folder.mkdir()
+    small_walk(tmp_path / "walk")
     for notebook in NOTEBOOKS:
         with_expected(small_copy(notebook, folder, tmp_path / "walk"), EXPECTED.get(notebook.stem, {}))
     command = [
