@@ -61,6 +61,10 @@ def main() -> None:
 def publish(notebook: Path, out: Path, page: Page) -> str:
     """Write the page of one executed notebook; its title."""
     executed = nbformat.read(notebook, as_version=4)
+    executed.cells = [c for c in executed.cells if "injected-parameters" not in c.metadata.get("tags", [])]
+    for cell in executed.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if o.get("data") != {}]
     interactive = notebook.with_suffix(".html")
     interactive.write_text(_exporter().from_notebook_node(executed)[0], encoding="utf-8")
     pictures = photograph(interactive, page)
@@ -77,11 +81,11 @@ def photograph(path: Path, page: Page) -> dict[int, bytes]:
     page.wait_for_timeout(SETTLE_MS)
     pictures = {}
     for number, cell in enumerate(page.locator(".jp-CodeCell").all()):
-        shown = cell.locator(".jp-OutputArea-output:has(.bk-Column, .bk-panel-models-layout-Column, [data-root-id])")
-        if shown.count():
-            shown.last.scroll_into_view_if_needed()
+        shown = [o for o in cell.locator(".jp-OutputArea-output:has([data-root-id])").all() if o.is_visible()]
+        if shown:
+            shown[-1].scroll_into_view_if_needed()
             page.wait_for_timeout(300)
-            pictures[number] = shown.last.screenshot(type="png")
+            pictures[number] = shown[-1].screenshot(type="png")
     return pictures
 
 

@@ -128,16 +128,17 @@ def test_limits_hold_with_other_sizes(asked):
     assert np.abs(made.weights).max() <= 0.02 * (1 + 0.02)
 
 
-def test_the_last_sessions_begin_with_what_was_held(asked, traded):
+def test_the_busiest_sessions_begin_with_what_was_held(asked, traded):
     made, result = asked.run(sessions=2), traded.recall.result
     assert len(made) == 2 * 78
-    first = asked.first_of_last(2)
-    assert first == 2 * 78
+    by_day = asked.own.turnover.reshape(4, 78).sum(axis=1)
+    first = 78 * int(np.argmax(by_day[1:] + by_day[:-1]))
+    assert asked.busiest(2) == slice(first, first + 2 * 78)
     assert made.ts[0] == result.ts[first]
     moved = np.abs(made.weights[0] - asked.moments[first].book.weights).sum()
     assert moved == pytest.approx(made.turnover[0], abs=1e-15)
     assert len(asked.run(sessions=99)) == len(asked) == 4 * 78
-    assert made.last(78).ts[0] == result.ts[3 * 78]
+    assert asked.own.part(slice(3 * 78, None)).ts[0] == result.ts[3 * 78]
 
 
 def test_small_steps_are_left_out_but_not_those_that_close(asked):
@@ -184,4 +185,4 @@ def test_nothing_to_ask_is_told(asked):
 def test_it_says_how_many_sessions_it_gets_through(asked):
     assert asked.sessions_within(0.0) == 1
     assert asked.sessions_within(1e9) == 4
-    assert replace(asked.own.last(1), unpriced=1).unpriced == 1
+    assert replace(asked.own.part(slice(-1, None)), unpriced=1).unpriced == 1

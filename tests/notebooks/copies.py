@@ -19,7 +19,10 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SMALL: dict[str, Any] = {"symbols": 5, "sessions": 16, "families": ["LightGBM", "FTRLProximal"]}
 """Parameters of the walk with which every notebook runs within seconds."""
-OWN: dict[str, dict[str, Any]] = {"09_live_session": {"minutes": 10, "speed": 300.0, "lead_s": 6.0}}
+OWN: dict[str, dict[str, Any]] = {
+    "02_features_and_labels": {"horizon": "15m"},
+    "09_live_session": {"minutes": 10, "speed": 300.0, "lead_s": 6.0},
+}
 """Notebook -> what else is made smaller."""
 
 

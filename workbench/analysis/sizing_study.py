@@ -149,7 +149,7 @@ class BandSweep:
 
 
 def band_sweep(what_if: WhatIf, sizing: SizingSettings, bands: Sequence[float], sessions: int) -> BandSweep:
-    """The last `sessions` sessions once per band; :mod:`~workbench.analysis.what_if` says what is left out."""
+    """The busiest `sessions` sessions once per band; :mod:`~workbench.analysis.what_if` says what is left out."""
     each = [sizing.model_copy(update={"no_trade_band": float(band)}) for band in bands]
     runs = [what_if.run(sizing=settings, sessions=sessions) for settings in each]
     days = min(sessions, len(np.unique(what_if.session)))

@@ -83,10 +83,9 @@ class Outcome:
     def __len__(self) -> int:
         return len(self.ts)
 
-    def last(self, bars: int) -> Outcome:
-        """The last `bars` of it."""
-        cut = {f.name: getattr(self, f.name)[len(self) - bars :] for f in fields(self) if f.name != "unpriced"}
-        return replace(self, **cut)
+    def part(self, span: slice) -> Outcome:
+        """Some of its bars."""
+        return replace(self, **{f.name: getattr(self, f.name)[span] for f in fields(self) if f.name != "unpriced"})
 
 
 class WhatIf:
@@ -145,24 +144,29 @@ class WhatIf:
 
         return Gated(gates, rate, by_side(gates), by_side(np.abs(rate)), by_side(np.abs(rate) * gates))
 
-    def first_of_last(self, sessions: int) -> int:
-        """The first moment of the last `sessions` sessions."""
-        days = np.unique(self.session)
-        return int(np.searchsorted(self.session, days[max(len(days) - sessions, 0)]))
+    def busiest(self, sessions: int) -> slice:
+        """The moments of the `sessions` consecutive sessions in which the backtest traded most; the last of equals."""
+        days, starts = np.unique(self.session, return_index=True)
+        count, edges = min(sessions, len(days)), np.append(starts, len(self))
+        traded = np.append(0.0, np.cumsum(np.add.reduceat(self.own.turnover, starts)))
+        sums = (traded[count:] - traded[:-count])[::-1]
+        first = len(sums) - 1 - int(np.argmax(sums))
+        return slice(int(edges[first]), int(edges[first + count]))
 
     def run(
         self, gating: GatingSettings | None = None, sizing: SizingSettings | None = None, *, sessions: int | None = None
     ) -> Outcome:
-        """Trade the last `sessions` sessions (None: all) with other settings (None: as they were).
+        """Trade the busiest `sessions` sessions (None: all) with other settings (None: as they were).
 
         It begins with what the backtest held at the first of these bars.
         """
-        first = 0 if sessions is None else self.first_of_last(sessions)
+        span = slice(0, len(self)) if sessions is None else self.busiest(sessions)
+        first = span.start
         twins = {id(stages): _changed(stages, gating, sizing) for stages, _ in self._stack.groups}
-        n, count = len(self.symbols), len(self) - first
+        n, count = len(self.symbols), span.stop - first
         weights, v = np.zeros((count, n)), np.zeros((4, count))  # gross, cost, turnover, exposure
         book, unpriced = self.moments[first].book, 0
-        for t, moment in enumerate(self.moments[first:]):
+        for t, moment in enumerate(self.moments[span]):
             end = _decide(moment, book, twins[id(moment.stages)])
             target = self._reached(end, book)
             cost, unknown = _cost(moment, np.abs(target - book.weights), book.nav)
@@ -173,10 +177,10 @@ class WhatIf:
             if t + 1 < count:
                 book = _next_book(book, end.carry, target, made, v[:, t], self.moments[first + t + 1].snapshot)
         gross, cost_, turnover, exposure = v
-        return Outcome(self.ts[first:], gross, cost_, gross - cost_, turnover, exposure, weights, unpriced)
+        return Outcome(self.ts[span], gross, cost_, gross - cost_, turnover, exposure, weights, unpriced)
 
     def sessions_within(self, seconds: float, gating: GatingSettings | None = None) -> int:
-        """How many of the last sessions a run gets through in `seconds` here, at least one: timed on the last one."""
+        """How many sessions a run gets through in `seconds` here, at least one: timed on the busiest one."""
         best = np.inf
         for _ in range(2):
             start = time.perf_counter()

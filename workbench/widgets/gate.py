@@ -42,7 +42,7 @@ from workbench.widgets.gate_figures import (
 
 TURNED = ("g_min", "gamma", "delta")
 LIVE_SECONDS = 0.06
-"""Time within which a slider's effect on profit should be there: so many of the last sessions are traded again."""
+"""Time within which a slider's effect on profit should be there: so many of the busiest sessions are traded again."""
 
 CLOUD = 400
 """Out-of-fold rows shown on the surface, evenly spaced in time."""
@@ -99,7 +99,9 @@ class GateView(StageView):
                          doc="How much the adverse barrier counts")  # fmt: skip
     delta = param.Number(0.5, bounds=(0, 10), softbounds=(0, 5), step=0.05, label="delta",
                          doc="How much the favourable barrier counts")  # fmt: skip
-    span = param.Selector(label="Profit of", doc="What is traded again: the last sessions at once, or all in seconds")
+    span = param.Selector(
+        label="Profit of", doc="What is traded again: the busiest at once, or all in seconds"
+    )
     reset = param.Event(label="Reset", doc="Back to the settings of the gate as it was fitted")
 
     def __init__(
@@ -131,7 +133,9 @@ class GateView(StageView):
 
     def _offer_spans(self, what_if: WhatIf) -> None:
         quick, every = what_if.sessions_within(LIVE_SECONDS), len(np.unique(what_if.session))
-        named = {"the last session" if quick == 1 else f"the last {quick} sessions": quick} if quick < every else {}
+        named = (
+            {"the busiest session" if quick == 1 else f"the busiest {quick} sessions": quick} if quick < every else {}
+        )
         self.param["span"].objects = named | {f"all {every} sessions": every}
         self.span = quick
         self.turns = (*self.turns[:-1], "span", "reset")
@@ -185,7 +189,7 @@ class GateView(StageView):
         """What the chosen sessions made: "backtest", "fitted" and "now"; only with a recall."""
         assert self._what_if is not None, "traded() needs the recall of a backtest"
         fitted, now = self._traded(None, self.span), self._traded(self._difference(), self.span)
-        return {"backtest": self._what_if.own.last(len(now)), "fitted": fitted, "now": now}
+        return {"backtest": self._what_if.own.part(self._what_if.busiest(self.span)), "fitted": fitted, "now": now}
 
     def _difference(self) -> GatingSettings | None:
         """The sliders' settings, None where they stand as in the backtest: nothing is traded twice."""

@@ -106,7 +106,7 @@ class SizingView(StageView):
         0.008, bounds=(0, 0.03), step=0.0005, label="no_trade_band", doc="Steps smaller than this are not made"
     )
     reset = param.Event(label="Reset", doc="The settings of the stage")
-    sweep = param.Event(label="Sweep the band", doc="Trade the last sessions once per band with these settings")
+    sweep = param.Event(label="Sweep the band", doc="Trade the busiest sessions once per band with these settings")
 
     def __init__(
         self,

@@ -31,6 +31,7 @@ CARD = """
 .wb .sub { color: var(--jp-content-font-color2, #767c85); margin: 0 0 8px; }
 .wb .facts { display: flex; flex-wrap: wrap; gap: 6px 26px; margin: 6px 0 8px; padding: 0; }
 .wb .facts div { min-width: 64px; }
+.wb .facts dt, .wb .facts dd { display: block; float: none; width: auto; padding: 0; margin: 0; }
 .wb .facts dt { font-size: 11px; color: var(--jp-content-font-color2, #767c85); font-weight: 400; }
 .wb .facts dd { margin: 0; font-variant-numeric: tabular-nums; font-size: 14px; font-weight: 550; }
 .wb table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 6px 0; }
