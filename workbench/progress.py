@@ -17,6 +17,8 @@ Report = Callable[[int, int, str], None]
 Listener = Callable[[str], AbstractContextManager[Report]]
 """Shows one titled piece of work somewhere else than on standard error."""
 
+LONG_S = 2.0
+"""Work that took less is not worth a line."""
 QUIET_SECONDS = 5.0
 
 _listener: ContextVar[Listener | None] = ContextVar("progress listener", default=None)
@@ -38,7 +40,7 @@ def shown_by(listener: Listener) -> Iterator[None]:
 
 @contextmanager
 def progress(title: str) -> Iterator[Report]:
-    """A reporter for one piece of work named `title`; says at the end how long it took.
+    """A reporter for one piece of work named `title`; says at the end how long it took, if it was long.
 
     >>> with progress("counting") as report:
     ...     report(1, 2, "one")
@@ -50,7 +52,8 @@ def progress(title: str) -> Iterator[Report]:
     start = time.monotonic()
     with _bar(title) if sys.stderr.isatty() else _lines(title) as report:
         yield report
-    print(f"  {title}: {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
+    if (took := time.monotonic() - start) >= LONG_S:
+        print(f"  {title}: {took:.1f} s", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -26,9 +26,9 @@ OWN: dict[str, dict[str, Any]] = {
 """Notebook -> what else is made smaller."""
 
 
-def small_copy(notebook: Path, folder: Path, workspace: Path) -> Path:
-    """A copy of `notebook` in `folder` with small parameters, which works in `workspace`."""
-    wanted = {"workspace": str(workspace), **SMALL, **OWN.get(notebook.stem, {})}
+def small_copy(notebook: Path, folder: Path, workspace: Path, **own: Any) -> Path:
+    """A copy of `notebook` in `folder` with small parameters and its `own`, which works in `workspace`."""
+    wanted = {"workspace": str(workspace), **SMALL, **OWN.get(notebook.stem, {}), **own}
     made = parameterize_notebook(load_notebook_node(str(notebook)), wanted)
     path = folder / notebook.name
     nbformat.write(made, path)

@@ -74,6 +74,9 @@ def test_an_error_comes_through(shown):
     assert shown[0].bar.bar_style == "warning"
 
 
-def test_progress_outside_a_notebook_is_printed(capsys):
+def test_progress_outside_a_notebook_is_printed_if_it_was_long(capsys, monkeypatch):
+    assert counting(2) == 2
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("workbench.progress.LONG_S", 0.0)
     assert counting(2) == 2
     assert "counting:" in capsys.readouterr().err

@@ -20,6 +20,14 @@ from workbench.widgets import html, style
 from workbench.widgets.controls import control
 
 
+class Text(pn.pane.HTML):
+    """HTML that changes. Panel would name its style sheets anew with every change, and the page would fetch them."""
+
+    def _update(self, ref: str, model: Any) -> None:
+        properties = self._get_properties(model.document)
+        model.update(**{name: value for name, value in properties.items() if name != "stylesheets"})
+
+
 class StageView(pn.viewable.Viewer):
     """Base of all views.
 
@@ -37,7 +45,7 @@ class StageView(pn.viewable.Viewer):
         style.apply()
         super().__init__(**params)
         self._body: pn.viewable.Viewable | None = None
-        self._told = pn.pane.HTML("", sizing_mode="stretch_width")
+        self._told = Text("", sizing_mode="stretch_width")
         self.param.watch(self._tell, "problem")
 
     # ---- what a subclass gives --------------------------------------------------------------------------------
@@ -73,7 +81,7 @@ class StageView(pn.viewable.Viewer):
 
     def text(self, figure: Callable[[], str]) -> pn.viewable.Viewable:
         """A pane of the HTML (see :mod:`workbench.widgets.html`) that the bound method `figure` gives."""
-        shown = pn.pane.HTML(figure_of(figure, self), sizing_mode="stretch_width")
+        shown = Text(figure_of(figure, self), sizing_mode="stretch_width")
         for name in _depends_on(figure):
             self.param.watch(lambda _: setattr(shown, "object", figure_of(figure, self)), name)
         return shown

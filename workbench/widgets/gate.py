@@ -99,9 +99,7 @@ class GateView(StageView):
                          doc="How much the adverse barrier counts")  # fmt: skip
     delta = param.Number(0.5, bounds=(0, 10), softbounds=(0, 5), step=0.05, label="delta",
                          doc="How much the favourable barrier counts")  # fmt: skip
-    span = param.Selector(
-        label="Profit of", doc="What is traded again: the busiest at once, or all in seconds"
-    )
+    span = param.Selector(label="Profit of", doc="What is traded again: the busiest at once, or all in seconds")
     reset = param.Event(label="Reset", doc="Back to the settings of the gate as it was fitted")
 
     def __init__(

@@ -141,10 +141,12 @@ class SizingView(StageView):
         self._rows = {int(day): recall.rows[days == day] for day in np.unique(days)}
         self.param.session.objects = {iso_date(day): day for day in self._rows}
         self.param.bar.bounds = (0, max(map(len, self._rows.values())) - 1)
-        params.setdefault("session", list(self._rows)[-1])
+        busiest = int(days[_busiest(recall, recall.rows)])
+        params.setdefault("session", busiest)
         params.setdefault("bar", _busiest(recall, self._rows[params["session"]]))
-        last = np.concatenate(list(self._rows.values())[-SWEPT_SESSIONS:])
-        self.what_if = recall.what_if(last)
+        upto = list(self._rows).index(busiest) + 1
+        swept = list(self._rows.values())[max(upto - SWEPT_SESSIONS, 0) : upto]
+        self.what_if = recall.what_if(np.concatenate(swept))
         self._sessions = self.what_if.sessions_within(SWEEP_S)
         self.swept = study.band_sweep(self.what_if, self.settings, BANDS, self._sessions)
 
@@ -336,7 +338,7 @@ class SizingView(StageView):
 
     @property
     def _swept_days(self) -> str:
-        return f"last {self.swept.sessions}"
+        return f"busiest {self.swept.sessions}"
 
     @property
     def _symbols(self) -> tuple[str, ...]:
