@@ -11,8 +11,13 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PYTEST = [sys.executable, "-m", "pytest", "-q", "--durations=8", "--durations-min=2"]
 
-FROZEN = ["tests/live/test_scenarios.py", "tests/live/test_crashes.py", "tests/live/test_faults_machine.py"]
-"""Slow tests in which simulated time waits for the test: two of them may share the machine."""
+PAIRED = [
+    "tests/live/test_scenarios.py",
+    "tests/live/test_crashes.py",
+    "tests/live/test_faults_machine.py",
+    "tests/notebooks",
+]
+"""Slow tests of which two may share the machine: simulated time waits for them, or nothing is measured in them."""
 
 LINT = [
     ("ruff", [f"{BIN}/ruff", "check", "."]),
@@ -29,8 +34,8 @@ SUITES = {
         ("tests", [*PYTEST, "-n", "2", "-m", "not slow and not soak", "tests"]),
     ],
     "slow": [
-        ("frozen clock", [*PYTEST, "-n", "2", "-m", "slow", "--timeout=1800", *FROZEN]),
-        ("slow tests", [*PYTEST, "-s", "-m", "slow", "--timeout=1800", *(f"--ignore={p}" for p in FROZEN), "tests"]),
+        ("in pairs", [*PYTEST, "-n", "2", "--dist", "loadgroup", "-m", "slow", "--timeout=1800", *PAIRED]),
+        ("slow tests", [*PYTEST, "-s", "-m", "slow", "--timeout=1800", *(f"--ignore={p}" for p in PAIRED), "tests"]),
     ],
     "soak": [("soak", [*PYTEST, "-s", "-m", "soak", "--timeout=14400", "tests"])],
 }

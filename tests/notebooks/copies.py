@@ -21,7 +21,7 @@ SMALL: dict[str, Any] = {"symbols": 5, "sessions": 16, "families": ["LightGBM", 
 """Parameters of the walk with which every notebook runs within seconds."""
 OWN: dict[str, dict[str, Any]] = {
     "02_features_and_labels": {"horizon": "15m"},
-    "09_live_session": {"minutes": 10, "speed": 300.0, "lead_s": 6.0},
+    "09_live_session": {"minutes": 5, "speed": 300.0, "lead_s": 3.0},
 }
 """Notebook -> what else is made smaller."""
 
