@@ -16,8 +16,11 @@ PAIRED = [
     "tests/live/test_crashes.py",
     "tests/live/test_faults_machine.py",
     "tests/notebooks",
+    "tests/scenario/test_embedded_market.py",
 ]
 """Slow tests of which two may share the machine: simulated time waits for them, or nothing is measured in them."""
+BROWSER = "tests/e2e"
+"""Tests in a real browser: an event loop runs beside them, so they have a process of their own."""
 
 LINT = [
     ("ruff", [f"{BIN}/ruff", "check", "."]),
@@ -31,11 +34,15 @@ SUITES = {
         *LINT,
         ("C++", ["bash", "cpp/run_tests.sh"]),
         ("doctests", [*PYTEST, "--doctest-modules", "workbench"]),
-        ("tests", [*PYTEST, "-n", "2", "-m", "not slow and not soak", "tests"]),
+        ("tests", [*PYTEST, "-n", "2", "-m", "not slow and not soak", f"--ignore={BROWSER}", "tests"]),
     ],
     "slow": [
         ("in pairs", [*PYTEST, "-n", "2", "--dist", "loadgroup", "-m", "slow", "--timeout=1800", *PAIRED]),
-        ("slow tests", [*PYTEST, "-s", "-m", "slow", "--timeout=1800", *(f"--ignore={p}" for p in PAIRED), "tests"]),
+        ("browser", [*PYTEST, BROWSER]),
+        (
+            "slow tests",
+            [*PYTEST, "-s", "-m", "slow", "--timeout=1800", *(f"--ignore={p}" for p in (*PAIRED, BROWSER)), "tests"],
+        ),
     ],
     "soak": [("soak", [*PYTEST, "-s", "-m", "soak", "--timeout=14400", "tests"])],
 }

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Error, sync_playwright
 SYSTEM = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while Playwright is open its event loop runs: nothing else may need one here
 def browser() -> Iterator[Browser]:
     """The system's Chromium, or Playwright's own; without either the test is skipped, and fails in CI."""
     path = next((found for name in SYSTEM if (found := shutil.which(name))), None)

@@ -18,6 +18,7 @@ from tests.e2e.lab import ROOT, Lab, jupyter_lab
 from tests.notebooks.copies import small_copy, small_walk
 from workbench.engine.simulation import running_gateway, stop_gateway
 from workbench.research import steps
+from workbench.widgets.live import APART_S
 
 PICTURES = ROOT / "runs" / "e2e"
 pytestmark = pytest.mark.timeout(600)
@@ -114,11 +115,13 @@ def test_flatten_and_stop_reach_the_gateway(opened: SimpleNamespace) -> None:
         shown.get_by_label("Reason").fill("seen in the browser")
         shown.get_by_role("button", name="Flatten").click()
         expect(shown).to_contain_text("FLATTEN is armed")
+        lab.page.wait_for_timeout(2000 * APART_S)
         shown.get_by_role("button", name="Confirm flatten").click()
         expect(shown).to_contain_text("EMERGENCY", timeout=30_000)
         until(lambda: not positions(running.port))
         lab.picture(PICTURES / "09_flattened.png", shown)
         shown.get_by_role("button", name="Stop").click()
+        lab.page.wait_for_timeout(2000 * APART_S)
         shown.get_by_role("button", name="Confirm stop").click()
         lab.await_all(60)
         expect(lab.output("verdict = await")).to_contain_text("features and stages 4 to 9: equal")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from workbench.core.errors import WorkbenchError
-from workbench.research.walk import walk
+from workbench.research.walk import pick, walk
 
 
 def test_the_embedded_market_fills_an_empty_workspace_and_hides_two_sessions(tmp_path):
@@ -18,9 +18,11 @@ def test_the_embedded_market_fills_an_empty_workspace_and_hides_two_sessions(tmp
     assert job.settings.features.quotes == "top"
 
 
-def test_a_workspace_that_holds_bars_is_opened_as_it_is(tmp_path):
+def test_a_workspace_that_holds_bars_is_opened_as_it_is(tmp_path, capsys):
     first = walk(tmp_path / "w", symbols=3, sessions=20, families=("FTRLProximal",))
     again = walk(tmp_path / "w", symbols=9, sessions=40, families=("LightGBM",))
+    told = capsys.readouterr().out
+    assert "families FTRLProximal, not LightGBM; symbols 3, not 9; sessions 20, not 40" in told
     assert again.bars.symbols == first.bars.symbols
     assert again.settings.training.families == ("FTRLProximal",)
     assert again.settings.data.until == first.settings.data.until
@@ -48,3 +50,23 @@ def test_bars_of_the_users_own_are_imported_once(tmp_path):
 def test_a_file_that_is_not_there_is_told(tmp_path):
     with pytest.raises(WorkbenchError, match=r"nowhere\.parquet"):
         walk(tmp_path / "w", tmp_path / "nowhere.parquet")
+
+
+def test_an_option_of_the_command_is_translated_for_a_notebook(tmp_path):
+    bare = tmp_path / "bare.csv"
+    bare.write_text("symbol,time,open,high,low,close,volume\nAAA,2025-03-03 09:35:00,1,1,1,1,5\n")
+    with pytest.raises(WorkbenchError, match="no time zone") as told:
+        walk(tmp_path / "w", bare)
+    (note,) = told.value.__notes__
+    assert f"workbench import --data {bare.resolve()} --out {(tmp_path / 'w').resolve()}" in note
+
+    with pytest.raises(WorkbenchError, match="is a file") as told:
+        walk(bare)
+    assert told.value.__notes__ == ["in a notebook, --out is the parameter `workspace`"]
+
+
+def test_a_parameter_names_what_there_is():
+    assert pick({"5m": 1, "30m": 2}, "30m", "horizon") == 2
+    assert pick(["resid_3"], "resid_3", "feature") == "resid_3"
+    with pytest.raises(WorkbenchError, match=r"no horizon '7m'\..* There are 5m, 30m"):
+        pick({"5m": 1, "30m": 2}, "7m", "horizon")

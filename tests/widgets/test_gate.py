@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import ipywidgets
 import numpy as np
 import pytest
@@ -167,6 +169,13 @@ def test_profit_is_that_of_the_what_if(asked, traded):
     assert len(own) == len(drawn) == 4 * 78
     assert "mean gate, longs" in asked.profit_told()
     asked.param.trigger("reset")
+
+
+def test_trades_of_unknown_cost_are_not_hidden(asked, monkeypatch):
+    assert "counted as free" not in asked.profit_told()
+    made = asked.traded()
+    monkeypatch.setattr(asked, "traded", lambda: {**made, "now": replace(made["now"], unpriced=3)})
+    assert "3 trades of unknown cost were counted as free" in asked.profit_told()
 
 
 def test_the_live_span_is_no_longer_than_the_backtest(asked):

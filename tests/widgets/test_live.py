@@ -90,6 +90,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
+def confirm(live: LiveView, action: str, clock: list[float]) -> None:
+    """Press the button of `action` twice, a second apart."""
+    for _ in range(2):
+        clock[0] += 1.0
+        live.param.trigger(action)
+
+
 def words(html: str) -> str:
     """The text of a piece of HTML."""
     return re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.S))
@@ -140,8 +147,7 @@ def test_real_money_is_red_and_commands_still_go(client: Client, clock: list[flo
     client.write(kind="live", account="U123")
     live = LiveView(client)
     assert "background:#b32438" in live.banner_html()
-    live.param.trigger("flatten")
-    live.param.trigger("flatten")
+    confirm(live, "flatten", clock)
     live.wait()
     assert client.asked == [("flatten", "flatten was pressed in the live view", "")]
 
@@ -198,12 +204,36 @@ def test_too_late_another_button_cancel_and_escape_send_nothing(client: Client, 
     assert client.asked == []
 
 
+def test_a_double_click_or_a_held_key_confirms_nothing(client: Client, clock: list[float]) -> None:
+    live = LiveView(client)
+    for _ in range(30):
+        live.param.trigger("flatten")
+        clock[0] += 0.05
+    assert (client.asked, live.armed) == ([], "flatten")
+    clock[0] += 0.4
+    live.param.trigger("flatten")
+    live.wait()
+    assert [action for action, *_ in client.asked] == ["flatten"]
+
+
+def test_what_is_armed_says_for_whom(tmp_path: Path, clock: list[float]) -> None:
+    client = Client(tmp_path, "one", "two")
+    client.write(systems={"one": MAIN, "two": MAIN})
+    live = LiveView(client)
+    live.param.trigger("flatten")
+    assert "FLATTEN is armed for all systems (one, two): cancel all orders" in words(live.ask_html())
+    live.system = "two"
+    live.param.trigger("flatten")
+    assert "FLATTEN is armed for two alone" in words(live.ask_html())
+    live.param.trigger("stop")  # there is one engine
+    assert "STOP is armed for all systems (one, two)" in words(live.ask_html())
+
+
 def test_refusals_and_errors_are_messages(client: Client, clock: list[float]) -> None:
     live = LiveView(client)
     for answer in ("refused: panic.flag says halt: remove the file first", WorkbenchError("no engine runs in X")):
         client.answer = answer
-        live.param.trigger("resume")
-        live.param.trigger("resume")
+        confirm(live, "resume", clock)
         live.wait()
     assert live.problem == "resume: no engine runs in X"
     assert live.outcome == ""
@@ -227,8 +257,7 @@ def test_start_asks_twice_at_a_broker_only(tmp_path: Path, clock: list[float]) -
 def test_one_command_at_a_time(client: Client, clock: list[float]) -> None:
     client.may_answer.clear()
     live = LiveView(client)
-    for _ in range(2):
-        live.param.trigger("halt")
+    confirm(live, "halt", clock)
     live.param.trigger("flatten")
     assert (live.busy, live.armed) == ("halt", "")
     client.may_answer.set()
@@ -268,8 +297,7 @@ def test_commands_go_to_the_chosen_system(tmp_path: Path, clock: list[float]) ->
     client.write(systems={"one": MAIN, "two": MAIN})
     live = LiveView(client)
     live.system = "two"
-    for _ in range(2):
-        live.param.trigger("observe")
+    confirm(live, "observe", clock)
     live.wait()
     assert client.asked[0][2] == "two"
     assert "one" not in words(live.tables_html()).replace("none", "")
@@ -283,8 +311,9 @@ def test_follows_until_closed_and_shows_outcomes_from_the_loop(client: Client) -
         live.param.watch(lambda _: shown_by.append(threading.get_ident()), "outcome")
         live.__panel__()
         beats = live.pulse.beats
-        for _ in range(2):
-            live.param.trigger("halt")
+        live.param.trigger("halt")
+        await asyncio.sleep(1.2 * live_module.APART_S)
+        live.param.trigger("halt")
         for _ in range(100):
             await asyncio.sleep(0.02)
             if live.outcome:
@@ -333,6 +362,7 @@ def test_widget_is_made_of_ipywidgets(client: Client, clock: list[float]) -> Non
     turns[0].value = "why not"
     buttons["Halt"].click()
     assert buttons["Halt"].description == "Confirm halt"
+    clock[0] += 1.0
     buttons["Confirm halt" if "Confirm halt" in buttons else "Halt"].click()
     live.wait()
     assert client.asked == [("halt", "why not", "")]

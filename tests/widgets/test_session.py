@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import ipywidgets
 import numpy as np
@@ -264,3 +265,30 @@ def test_drifted_features_come_first() -> None:
     assert len(bars) == 10
     assert bars["distance"].tolist()[0] > dashes["distance"].tolist()[0]
     assert "1 of 12 features are further from training (20 sessions" in words(shown.rest_html())
+
+
+class TwoSystems:
+    """The journal of one system, and a second one with the same books that failed at the bars `lost`."""
+
+    def __init__(self, journal: SqlJournal, lost: tuple[int, ...]) -> None:
+        self.journal, self.lost = journal, lost
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.journal, name)
+
+    def read(self, kinds: Any, **filters: Any) -> Iterator[Any]:
+        for entry in self.journal.read(kinds, **filters):
+            yield entry
+            if kinds == "decision" and entry.known_at not in self.lost:
+                yield replace(entry, system="two")
+
+
+def test_a_system_that_fails_at_a_bar_keeps_its_money(journal: SqlJournal) -> None:
+    ts, nav = read_path(journal, "s1").ts, read_path(journal, "s1").nav
+    both: Any = TwoSystems(journal, (int(ts[2]), int(ts[-1])))
+    wanted = nav + nav[[0, 1, 1, 3, 4, 4]]  # at the third and the last bar the second system stands as before
+    np.testing.assert_allclose(read_path(both, "s1").nav, wanted)
+    np.testing.assert_allclose(read_session(both, "s1").nav, wanted)
+    late: Any = TwoSystems(journal, (int(ts[0]),))
+    assert read_path(late, "s1").ts.tolist() == ts[1:].tolist()  # of the first bar not all is known
+    assert len(read_session(late, "s1").nav) == BARS - 1

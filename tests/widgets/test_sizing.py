@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import ipywidgets
 import numpy as np
 import pytest
@@ -118,3 +120,9 @@ def test_cards() -> None:
     assert "15.0 %" in rules
     assert "flatten" in rules
     assert "max_turnover_daily" in rules
+
+
+def test_trades_of_unknown_cost_are_not_hidden(shown, monkeypatch) -> None:
+    assert "unknown cost" not in shown._swept_days
+    monkeypatch.setattr(shown, "swept", replace(shown.swept, unpriced=2))
+    assert "2 trades of unknown cost as free" in shown._swept_days

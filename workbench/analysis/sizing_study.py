@@ -135,13 +135,17 @@ def risk_contributions(weights: FloatArray, sigma_1d: FloatArray, correlation: F
 
 @dataclass(frozen=True, slots=True)
 class BandSweep:
-    """B bands and what each makes of the same bars, per session, fractions of NAV, (B,) each."""
+    """B bands and what each makes of the same bars, per session, fractions of NAV, (B,) each.
+
+    `unpriced` trades of all runs whose cost is unknown; they count as free.
+    """
 
     band: FloatArray
     turnover: FloatArray
     gross: FloatArray
     cost: FloatArray
     sessions: int
+    unpriced: int = 0
 
     @property
     def net(self) -> FloatArray:
@@ -154,4 +158,5 @@ def band_sweep(what_if: WhatIf, sizing: SizingSettings, bands: Sequence[float], 
     runs = [what_if.run(sizing=settings, sessions=sessions) for settings in each]
     days = min(sessions, len(np.unique(what_if.session)))
     sums = np.array([[run.turnover.sum(), run.gross.sum(), run.cost.sum()] for run in runs]).reshape(-1, 3) / days
-    return BandSweep(np.array(bands, np.float64), sums[:, 0], sums[:, 1], sums[:, 2], days)
+    free = sum(run.unpriced for run in runs)
+    return BandSweep(np.array(bands, np.float64), sums[:, 0], sums[:, 1], sums[:, 2], days, free)

@@ -17,12 +17,15 @@ from workbench.core.types import Book, Decision, Fill, OrderIntent, Snapshot
 from workbench.execution.order_states import OrderState
 from workbench.journal import Entry, SqlJournal
 
+Values = tuple[float, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
     """One session of an engine. USD; times UTC ns of the clock that it traded by.
 
-    `nav` sum over the systems at each decision time, `sent` and `fills` as transaction-cost analysis takes them;
+    `nav` sum over the systems at each decision time from when all have decided, a system that did not decide then as it
+    stood last; `sent` and `fills` as transaction-cost analysis takes them;
     `held_back` rule -> orders it dropped or reduced; `modes` (system, mode, reason) as they changed; `latencies` stage
     -> count, p50_s, p95_s, p99_s, max_s.
     """
@@ -47,10 +50,10 @@ def read_session(journal: SqlJournal, session: str) -> SessionRecord:
     decisions = list(journal.read("decision", session=session))
     if about is None or not decisions:
         raise WorkbenchError(f"session {session} of the journal {journal.address} decided nothing")
-    navs: dict[int, float] = {}
+    navs: dict[int, dict[str, Values]] = {}
     for entry in decisions:
         book = entry.payload["book"]
-        navs[entry.known_at] = navs.get(entry.known_at, 0.0) + book.nav
+        navs.setdefault(entry.known_at, {})[entry.system] = (book.nav,)
     held = Counter(
         _rule(order.reason) for entry in journal.read("held_back", session=session) for order in entry.payload["orders"]
     )
@@ -62,7 +65,7 @@ def read_session(journal: SqlJournal, session: str) -> SessionRecord:
         last_bar=decisions[-1].known_at,
         decisions=len(decisions),
         missed=sum(1 for _ in journal.read("missed", session=session)),
-        nav=tuple(navs[t] for t in sorted(navs)),
+        nav=tuple(float(nav) for (nav,) in _together(navs).values()),
         sent=_sent(journal, session, decisions),
         fills=_fills(journal, session),
         held_back=dict(held.most_common()),
@@ -84,7 +87,7 @@ def last_record(journal: SqlJournal, session: str = "") -> SessionRecord | None:
 @dataclass(frozen=True, slots=True)
 class SessionPath:
     """The books that K decision times found, all systems together, (K,) each: `ts` UTC ns, `nav` USD, `gross` and `net`
-    (delta-weighted) exposure as fractions of it, `names` held."""
+    (delta-weighted) exposure as fractions of it, `names` held. Times and systems as in `SessionRecord.nav`."""
 
     ts: IntArray
     nav: FloatArray
@@ -95,15 +98,34 @@ class SessionPath:
 
 def read_path(journal: SqlJournal, session: str) -> SessionPath:
     """The path of `session`; arrays of length 0 where nothing was decided."""
-    found: dict[int, list[tuple[float, float, float, int]]] = {}  # decision time -> nav, gross and net USD, names
+    found: dict[int, dict[str, Values]] = {}  # decision time -> system -> nav, gross and net USD, names
     for entry in journal.read("decision", session=session):
         book, leverage = entry.payload["book"], entry.payload["snapshot"].leverage
         held = float(np.abs(book.weights).sum()), float(book.weights @ leverage)
         line = (book.nav, held[0] * book.nav, held[1] * book.nav, int(np.count_nonzero(book.positions)))
-        found.setdefault(entry.known_at, []).append(line)
-    ts = sorted(found)
-    nav, gross, net, names = np.array([np.sum(found[t], axis=0) for t in ts], np.float64).reshape(-1, 4).T
-    return SessionPath(np.array(ts, np.int64), nav, gross / nav, net / nav, names.astype(np.int64))
+        found.setdefault(entry.known_at, {})[entry.system] = line
+    told = _together(found)
+    nav, gross, net, names = np.array([*told.values()], np.float64).reshape(-1, 4).T
+    return SessionPath(np.array([*told], np.int64), nav, gross / nav, net / nav, names.astype(np.int64))
+
+
+def _together(told: Mapping[int, Mapping[str, Values]]) -> dict[int, FloatArray]:
+    """Decision time -> sum over systems, in order of time, from when each has told once.
+
+    A system that failed at a bar still has its book: left out, its money would seem lost.
+
+    >>> made = _together({1: {"a": (2.0,)}, 2: {"a": (2.0,), "b": (3.0,)}, 3: {"b": (4.0,)}})
+    >>> {ts: total.tolist() for ts, total in made.items()}
+    {2: [5.0], 3: [6.0]}
+    """
+    systems = {name for of in told.values() for name in of}
+    last: dict[str, Values] = {}  # system -> what it told last
+    out = {}
+    for ts in sorted(told):
+        last |= told[ts]
+        if len(last) == len(systems):
+            out[ts] = np.asarray(np.sum([*last.values()], axis=0), np.float64)
+    return out
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ def load_backtest(job: Job, spread: float | str) -> BacktestResult:
     if spread not in files:
         known = ", ".join(m if isinstance(m, str) else f"{m:g}" for m in files)
         raise ConfigError(
-            f"no backtest at spread {spread!r}; there are {known}. Set backtest.spread_multipliers for more"
+            f"no backtest at spread {spread!r}; there are {known}. "
+            f"Set backtest.spread_multipliers in {job.ws.root}/config.toml for more"
         )
     return load_result(files[spread])

@@ -16,7 +16,6 @@ from typing import Any
 from joblib import Parallel, delayed
 from pydantic import ValidationError
 
-from workbench.analysis.report import find, render_report, report_summary
 from workbench.analysis.zoo import ZooCell
 from workbench.artifacts import load_oofs
 from workbench.artifacts.bundle import BLENDER_FORMAT, BLENDER_VERSION
@@ -429,6 +428,8 @@ def report(job: Job) -> Outcome:
 
 
 def _report(job: Job) -> Outcome:
+    from workbench.analysis.report import find, render_report, report_summary  # draws: nobody else waits for it
+
     files = backtest_files(job)
     results = {m: load_result(files[m]) for m in job.settings.backtest.spread_multipliers}
     naive = load_result(files["naive"])

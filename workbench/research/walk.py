@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from workbench.config import Settings
+from workbench.core.errors import ConfigError, WorkbenchError, nearest_name
 from workbench.research import steps
 from workbench.research.job import Job
 from workbench.research.live_session import hold_out
@@ -33,14 +39,56 @@ def walk(
     and the live session trades.
     """
     existing = Path(workspace, "config.toml").is_file()
-    job = Job.open(workspace) if existing else Job.open(workspace, _settings(families, seed))
-    if "data" in job.ws.records and not data:
-        return job
-    if data:
-        steps.import_data(job, Path(data))
+    with _told_in_a_notebook(workspace, data):
+        job = Job.open(workspace) if existing else Job.open(workspace, _settings(families, seed))
+        if data:
+            steps.import_data(job, Path(data))
+            return job
+    if "data" in job.ws.records:
+        _tell_what_is_kept(job, symbols=symbols, sessions=sessions, families=tuple(families))
         return job
     steps.simulate(job, symbols=symbols, days=sessions + 2, daily=max(756, sessions + 2), seed=seed, ic=PLANTED_IC)
     return hold_out(job)
+
+
+def pick(known: Mapping[str, Any] | Collection[str], name: str, what: str) -> Any:
+    """What a notebook's parameter names: ``known[name]``, or `name` itself where `known` are names only.
+
+    :class:`ConfigError` lists what there is; `what` says what is named.
+    """
+    if name not in known:
+        there = ", ".join(known) if len(known) <= 12 else f"{len(known)} others"
+        raise ConfigError(f"no {what} {name!r}.{nearest_name(name, known)} There are {there}")
+    return known[name] if isinstance(known, Mapping) else name
+
+
+def _tell_what_is_kept(job: Job, **asked: Any) -> None:
+    """One line where a workspace is not what the parameters would have made."""
+    data = job.ws.outcome("data")
+    made = {"families": job.ws.settings.training.families}
+    if data["origin"] == "embedded":
+        made |= {"symbols": data["symbols"], "sessions": len(np.unique(job.bars.session))}
+    kept = [f"{name} {_words(made[name])}, not {_words(asked[name])}" for name in made if made[name] != asked[name]]
+    if kept:
+        print(f"{job.ws.root} is opened as it is: {'; '.join(kept)}. Other parameters need another workspace.")
+
+
+def _words(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+@contextmanager
+def _told_in_a_notebook(workspace: Path | str, data: Path | str) -> Iterator[None]:
+    """Errors that name options of the command line say what a notebook can do about them."""
+    try:
+        yield
+    except WorkbenchError as error:
+        if "--out" in str(error):
+            error.add_note("in a notebook, --out is the parameter `workspace`")
+        elif " --" in str(error):
+            command = f"workbench import --data {Path(data).resolve()} --out {Path(workspace).resolve()}"
+            error.add_note(f"options are of the command: `{command}` with them, then run this again with `data` empty")
+        raise
 
 
 def _settings(families: tuple[str, ...], seed: int) -> Settings:

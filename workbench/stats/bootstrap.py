@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from workbench.core.arrays import FloatArray, IntArray, readonly
 
@@ -100,7 +100,7 @@ class Bootstrapped:
         se = self.se
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.where((se == 0) & (self.estimate == 0), 0.0, self.estimate / se)
-        return np.asarray(2 * stats.t.sf(np.abs(t), max(self.blocks - 1, 1)))
+        return np.asarray(2 * special.stdtr(max(self.blocks - 1, 1), -np.abs(t)))
 
     def scalar(self, level: float = 0.95, index: tuple[int, ...] | int = (), reason: str = "") -> Estimate:
         """One element as an :class:`Estimate`; `reason` is kept only where the value or its error is NaN."""
@@ -111,7 +111,7 @@ class Bootstrapped:
 
     def _quantile(self, q: float) -> float:
         _check_level(q)
-        return float(stats.t.ppf(q, max(self.blocks - 1, 1)))
+        return float(special.stdtrit(max(self.blocks - 1, 1), q))
 
 
 def day_block_bootstrap(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from workbench.core.arrays import FloatArray
 
@@ -68,7 +68,7 @@ def expected_maximum_sharpe(trials: int, variance: float) -> float:
         raise ValueError(f"the variance of the trials' Sharpe ratios, {variance}, must be >= 0")
     if trials == 1:
         return 0.0
-    q = stats.norm.ppf([1 - 1 / trials, 1 - 1 / (trials * np.e)])
+    q = special.ndtri([1 - 1 / trials, 1 - 1 / (trials * np.e)])
     return float(np.sqrt(variance) * ((1 - EULER_GAMMA) * q[0] + EULER_GAMMA * q[1]))
 
 
@@ -81,7 +81,7 @@ def probabilistic_sharpe(sharpe: float, benchmark: float, observations: int, ske
     bracket = 1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2
     if observations < 2 or not bracket > 0:
         return float("nan")
-    return float(stats.norm.cdf((sharpe - benchmark) * np.sqrt(observations - 1) / np.sqrt(bracket)))
+    return float(special.ndtr((sharpe - benchmark) * np.sqrt(observations - 1) / np.sqrt(bracket)))
 
 
 def deflated_sharpe(returns: ArrayLike, trials: int, trial_variance: float | None = None) -> DeflatedSharpe:
@@ -99,7 +99,8 @@ def deflated_sharpe(returns: ArrayLike, trials: int, trial_variance: float | Non
         return DeflatedSharpe(nan, n, trials, nan, nan, nan, nan, why)
     ratio = float(r.mean() / r.std(ddof=1))
     best = expected_maximum_sharpe(trials, 1 / (n - 1) if trial_variance is None else trial_variance)
-    skew, kurtosis = float(stats.skew(r)), float(stats.kurtosis(r, fisher=False))
+    second, third, fourth = (float(((r - r.mean()) ** k).mean()) for k in (2, 3, 4))
+    skew, kurtosis = third / second**1.5, fourth / second**2
     return DeflatedSharpe(ratio, n, trials, best, probabilistic_sharpe(ratio, best, n, skew, kurtosis), skew, kurtosis)
 
 

@@ -133,7 +133,11 @@ class CostView(StageView):
         self.param.watch(lambda _: self._set(s.k1, s.k2, s.k3), "defaults")
 
     def heading(self) -> str:
-        fits = f"{len(self.moments)} decisions of the backtest, evenly spaced" if self.moments else "no decisions"
+        fits = (
+            f"{len(self.moments)} decisions of the backtest, evenly spaced, at costs as fitted last"
+            if self.moments
+            else "no decisions"
+        )
         return html.card(self.title, f"{fits}; basis points over the horizon; books as they were")
 
     def body(self) -> pn.viewable.Viewable:

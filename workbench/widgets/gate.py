@@ -259,7 +259,7 @@ class GateView(StageView):
         fit = self._blender.fits_.get(self.horizon)
         if fit is None or not fit.slope > 0:
             return f"At {self.horizon} the blender has no alpha to be gated."
-        return "Alpha kept: sum of gate times |alpha| over sum of |alpha|, out of fold."
+        return "Alpha kept: sum of gate times |alpha| over sum of |alpha|, of out-of-fold rows blended as fitted last."
 
     # ---- profit -----------------------------------------------------------------------------------------------
 
@@ -283,7 +283,9 @@ class GateView(StageView):
             for what, g in zip((NAMES["fitted"], NAMES["now"]), self.gated().values(), strict=True)
         ]  # fmt: skip
         named = ("all decisions of the backtest", "mean gate, longs", "shorts", "alpha kept, longs", "shorts")
-        return html.card("", LEFT_OUT, html.table(columns, lines), html.table(named, gates))
+        free = max(o.unpriced for o in self.traded().values())
+        told = html.note(f"{free} trades of unknown cost were counted as free: the cost is too low.") if free else ""
+        return html.card("", LEFT_OUT, html.table(columns, lines), told, html.table(named, gates))
 
     # ---- calibration ------------------------------------------------------------------------------------------
 

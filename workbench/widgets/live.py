@@ -26,6 +26,8 @@ from workbench.widgets.pulse import OLD_S, Pulse
 
 CONFIRM_S = 10.0
 """Seconds within which a second press confirms a command."""
+APART_S = 0.4
+"""Presses closer together are one: a double click, or a key held down, confirms nothing."""
 LEAST_S = 1.0
 """Seconds between two refreshes, at the least."""
 KEPT = 3600
@@ -80,7 +82,7 @@ class LiveView(StageView):
         self.names = tuple(s.system.name for s in self.client.plan.systems)
         self._series: deque[tuple[int, dict[str, tuple[float, ...]]]] = deque(maxlen=KEPT)
         self._results: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()  # (outcome, problem)
-        self._armed_at = -CONFIRM_S
+        self._armed_at = self._pressed_at = -CONFIRM_S
         self._task: asyncio.Task[None] | None = None
         self._command: threading.Thread | None = None
         self.pulse = Pulse(old_s=max(OLD_S, 3 * interval_s), sizing_mode="stretch_width", height=20)
@@ -138,7 +140,11 @@ class LiveView(StageView):
         action = event.name
         if self.busy or (action == "start" and self.status.get("alive")):
             return
-        fresh = time.monotonic() - self._armed_at <= CONFIRM_S
+        now = time.monotonic()
+        again, self._pressed_at = now - self._pressed_at < APART_S, now
+        fresh = now - self._armed_at <= CONFIRM_S
+        if self.armed == action and again:
+            return
         if (self.armed == action and fresh) or (action == "start" and not self.client.plan.first.broker.host):
             self.disarm()
             self._send(action)
@@ -210,14 +216,21 @@ class LiveView(StageView):
         told = ""
         if self.armed:
             told = html.note(
-                f"{self.armed.upper()} is armed: {DOES[self.armed]}. Press it again within {CONFIRM_S:g} s to send it; "
-                "Cancel or Escape sends nothing."
+                f"{self.armed.upper()} is armed{self._whom()}: {DOES[self.armed]}. Press it again "
+                f"within {CONFIRM_S:g} s to send it; Cancel or Escape sends nothing."
             )
         elif self.busy:
             told = html.note(f"{self.busy}: sent, waiting for the engine.")
         elif self.outcome:
             told = html.note(self.outcome)
         return _block(f'<div role="status" aria-live="polite">{told}</div>')
+
+    def _whom(self) -> str:
+        """Whom the armed command acts on, where there are several systems; the engine starts and stops as one."""
+        if len(self.names) == 1:
+            return ""
+        every = self.system == ALL or self.armed in ("start", "stop")
+        return f" for all systems ({', '.join(self.names)})" if every else f" for {self.system} alone"
 
     @param.depends("status")
     def banner_html(self) -> str:

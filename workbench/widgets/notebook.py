@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from workbench.core.errors import ConfigError, WorkbenchError
@@ -42,7 +40,8 @@ def notebook() -> None:
     for name in CARDS:
         module, _, kind = name.partition(":")
         formatter.for_type_by_name(module, kind, card)
-    shell.set_custom_exc((WorkbenchError,), _tell)
+    if not os.environ.get("WORKBENCH_TRACEBACK"):
+        WorkbenchError._render_traceback_ = _told  # type: ignore[attr-defined]  # IPython asks an error for its own
 
 
 def _inline_styles(shown: Any, root: Any, changed: Any, old_models: Any) -> None:
@@ -61,10 +60,6 @@ def card(obj: Any) -> str:
     return made(obj)
 
 
-def _tell(shell: Any, kind: type, error: WorkbenchError, trace: TracebackType, tb_offset: Any = None) -> list[str]:
-    """Show an error of ours: what and what to do; the traceback only where WORKBENCH_TRACEBACK is set."""
-    told = [f"{kind.__name__}: {error}", *(f"  {note}" for note in getattr(error, "__notes__", []))]
-    if os.environ.get("WORKBENCH_TRACEBACK"):
-        told = traceback.format_exception(kind, error, trace)
-    shell._showtraceback(kind, error, told)
-    return told
+def _told(error: WorkbenchError) -> list[str]:
+    """What stands in a cell instead of a traceback: what is wrong and what to do."""
+    return [f"{type(error).__name__}: {error}", *(f"  {note}" for note in getattr(error, "__notes__", []))]

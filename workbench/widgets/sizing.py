@@ -338,7 +338,8 @@ class SizingView(StageView):
 
     @property
     def _swept_days(self) -> str:
-        return f"busiest {self.swept.sessions}"
+        free = f"; {self.swept.unpriced} trades of unknown cost as free" if self.swept.unpriced else ""
+        return f"busiest {self.swept.sessions}{free}"
 
     @property
     def _symbols(self) -> tuple[str, ...]:
