@@ -124,7 +124,7 @@ def test_flatten_and_stop_reach_the_gateway(opened: SimpleNamespace) -> None:
         lab.page.wait_for_timeout(2000 * APART_S)
         shown.get_by_role("button", name="Confirm stop").click()
         lab.await_all(60)
-        expect(lab.output("verdict = await")).to_contain_text("features and stages 4 to 9: equal")
+        expect(lab.output('print(f"session')).to_contain_text("features and stages 4 to 9: equal")
         assert running_gateway(folder) is None
     finally:
         stop_gateway(folder)
