@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import base64
 import html
+import os
 import re
 import shutil
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 import nbformat
 import papermill
 from nbconvert import HTMLExporter
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Locator, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -39,21 +40,23 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     scratch = options.out / ".made"
     scratch.mkdir(exist_ok=True)
+    workspace = os.path.relpath(options.workspace.resolve(), NOTEBOOKS)
+    landing, *walk = sorted(NOTEBOOKS.glob("*.ipynb"))
     titles = []
     with sync_playwright() as playwright:
         path = next(
             (p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None
         )
         page = playwright.chromium.launch(executable_path=path).new_page(viewport={"width": 1180, "height": 900})
-        for source in sorted(NOTEBOOKS.glob("*.ipynb")):
+        for source in (*walk, landing):  # the landing page shows what the others made
             print(f"{source.stem} ...", flush=True)
             made = scratch / source.name
             papermill.execute_notebook(
-                str(source), str(made), {"workspace": str(options.workspace.resolve())}, cwd=str(NOTEBOOKS),
+                str(source), str(made), {"workspace": workspace}, cwd=str(NOTEBOOKS),
                 progress_bar=False, iopub_timeout=300,
             )  # fmt: skip
             titles.append((source.stem, publish(made, options.out, page)))
-    (options.out / "index.html").write_text(index(titles), encoding="utf-8")
+    (options.out / "index.html").write_text(index(sorted(titles)), encoding="utf-8")
     shutil.rmtree(scratch)
     print(f"gallery: {options.out / 'index.html'}")
 
@@ -81,12 +84,17 @@ def photograph(path: Path, page: Page) -> dict[int, bytes]:
     page.wait_for_timeout(SETTLE_MS)
     pictures = {}
     for number, cell in enumerate(page.locator(".jp-CodeCell").all()):
-        shown = [o for o in cell.locator(".jp-OutputArea-output:has([data-root-id])").all() if o.is_visible()]
+        shown = [o for o in cell.locator(".jp-OutputArea-output:has([data-root-id])").all() if _can_be_seen(o)]
         if shown:
             shown[-1].scroll_into_view_if_needed()
             page.wait_for_timeout(300)
             pictures[number] = shown[-1].screenshot(type="png")
     return pictures
+
+
+def _can_be_seen(output: Locator) -> bool:
+    box = output.bounding_box() if output.is_visible() else None
+    return box is not None and box["height"] > 40
 
 
 def with_pictures(notebook: Any, pictures: dict[int, bytes]) -> None:
