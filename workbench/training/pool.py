@@ -22,6 +22,7 @@ from workbench.core.digest import digest
 from workbench.core.errors import WorkbenchError
 from workbench.models.base import Family
 from workbench.models.strategies import STRATEGIES
+from workbench.progress import interruptible
 from workbench.training.cells import Cell, CellOptions, CellResult, Work, read_result, run
 from workbench.training.dataset import Panel, save_arrays, save_labels, save_probabilities
 from workbench.training.labels import Labels
@@ -87,8 +88,9 @@ class Pool:
         self._done += len(results)
         if missing:
             self._progress(self._done, self._total, f"{self._done} cells from the cache" if results else "training")
-            with self._arrays(probabilities) as folder:
+            with self._arrays(probabilities) as folder, interruptible() as check:
                 for finished in self._scheduler.map(_one, self._work(missing, paths), folder):
+                    check()
                     self._done += len(finished.cells)
                     self._progress(self._done, self._total, self._told(finished))
         self._fitted += len(missing)
