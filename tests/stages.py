@@ -15,8 +15,12 @@ PAIRED = [
     "tests/live/test_scenarios.py",
     "tests/live/test_crashes.py",
     "tests/live/test_faults_machine.py",
+    "tests/live/test_kills.py",
     "tests/notebooks",
     "tests/scenario/test_embedded_market.py",
+    "tests/execution",
+    "tests/test_cli.py",
+    "tests/training",
 ]
 """Slow tests of which two may share the machine: simulated time waits for them, or nothing is measured in them."""
 BROWSER = "tests/e2e"

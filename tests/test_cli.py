@@ -189,6 +189,7 @@ def test_an_interrupted_training_goes_on(tmp_path):
     assert {name: (out / "cells" / name).stat().st_mtime_ns for name in kept} == kept
 
 
+@pytest.mark.slow
 def test_damaged_results_are_told_put_aside_and_made_again(tmp_path):
     """A flipped byte, a deleted file: the message names the command that mends it, and that command does."""
     settings = Settings().change(training={"families": ["FTRLProximal"], "segments": 2, "max_rows": 4000, "jobs": 1})

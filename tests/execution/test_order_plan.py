@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from workbench.config import ExecutionSettings
 from workbench.core.types import OrderIntent, Target
-from workbench.execution.order_plan import order_plan
-from workbench.execution.planning import plan_orders
+from workbench.execution.planning import order_plan, plan_orders
 
 PLAIN = ExecutionSettings(min_notional=0.0, max_participation=1.0)
 

@@ -81,6 +81,7 @@ def cluster():
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # sockets of the worker that was killed
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_worker_gives_the_same_as_one_process(small, tmp_path, cluster):
     training = {"families": ("FTRLProximal", "LSTM"), "strategies": ("single_task", "multi_task", "cascade")}
     settings = small.settings.change(training=training, system={"horizons": ("5m", "30m")})

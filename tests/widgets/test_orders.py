@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from workbench.core.types import Book, Target
-from workbench.execution.order_plan import OrderPlan, order_plan
+from workbench.execution.planning import OrderPlan, order_plan
 from workbench.widgets import view
 from workbench.widgets.orders import OrderPlanView, card
 

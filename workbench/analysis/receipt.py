@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from workbench.core.errors import DataError, nearest_name
 from workbench.core.horizon import HORIZONS
 from workbench.core.types import Book, Breach, Decision, Fill, OrderIntent, Snapshot, State
 from workbench.core.units import BPS, SESSION_MINUTES
+from workbench.decision.arbitration import after_round_trip
 
 MARKET = ("price", "bid", "ask", "quote_age_s", "spread", "sigma_5m", "sigma_1d")
 
@@ -195,7 +194,7 @@ def _horizons(d: Decision, i: int, snapshot: Snapshot | None) -> tuple[HorizonLi
                 raw_bps=float(d.alphas.raw[h.order, i] / BPS),
                 alpha_bps=float(alpha / BPS),
                 cost_bps=float(cost / BPS),
-                net_bps=float(np.sign(alpha) * max(abs(alpha) - 2 * cost, 0.0) / BPS),
+                net_bps=float(after_round_trip(alpha, cost) / BPS),
                 p_peak=float(d.forecasts.p_peak[h.order, i]),
                 p_valley=float(d.forecasts.p_valley[h.order, i]),
                 weight=float(weight),

@@ -20,12 +20,12 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from workbench.analysis.gate_study import with_settings
 from workbench.config import GatingSettings, SizingSettings
 from workbench.core.arrays import FloatArray, IntArray, check_shape
 from workbench.core.errors import DataError
 from workbench.core.results import BacktestResult
 from workbench.core.types import Book, Carry, Decision, Snapshot, State
-from workbench.decision.gating import BarrierGate
 from workbench.decision.pipeline import Ending, Stages, decide_from
 from workbench.decision.sizing import PositionSizer
 from workbench.decision.validation import PositionValidator
@@ -232,7 +232,7 @@ def _changed(stages: Stages, gating: GatingSettings | None, sizing: SizingSettin
     """`stages` with other settings, what they learned kept."""
     gate, sizer, validator = stages.gate, stages.sizer, stages.validator
     if gating is not None:
-        gate = BarrierGate.from_dict(gate.to_dict(), gating)
+        gate = with_settings(gate, gating)
     if sizing is not None:
         sizer = PositionSizer.from_dict(sizer.to_dict(), sizing)
         validator = PositionValidator(validator.settings, sizing)

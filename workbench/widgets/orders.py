@@ -15,7 +15,7 @@ from workbench.config import ExecutionSettings
 from workbench.core.calendar import iso_time
 from workbench.core.types import OrderIntent
 from workbench.execution.netting import Netted, Wish, net
-from workbench.execution.order_plan import OrderPlan
+from workbench.execution.planning import OrderPlan
 from workbench.widgets import html, style
 from workbench.widgets.base import StageView
 

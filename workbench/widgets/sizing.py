@@ -168,8 +168,8 @@ class SizingView(StageView):
                 self.text(self.bounds),
             ),
             self.row(
-                self.plot(self.turnover, "Turnover a session against the no-trade band"),
-                self.plot(self.earned, "What the same sessions make against the no-trade band"),
+                self.plot(self.turnover, "Turnover a session against the no-trade band, validated as in the backtest"),
+                self.plot(self.earned, "What the same sessions make"),
             ),
             sizing_mode="stretch_width",
         )

@@ -33,6 +33,7 @@ def test_two_libraries_or_none_are_refused():
 
 
 @pytest.mark.skipif("WORKBENCH_TEST_IB" in os.environ, reason="this is the run with the other library")
+@pytest.mark.slow
 def test_the_whole_suite_with_ib_async(tmp_path):
     """Its environment has ib_async alone; everything but the client libraries is lent to it from this one."""
     lent = tmp_path / "lent"
