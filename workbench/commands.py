@@ -13,6 +13,7 @@ import hmac
 import json
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -127,14 +128,23 @@ class CommandStore:
             connection.execute(_COMMANDS.insert(), row)
         return command.id
 
-    def take(self, now: int) -> tuple[Command, ...]:
-        """The commands to execute, oldest first, each once and for all; what must not execute is marked refused."""
+    def take(
+        self, now: int, refused: Callable[[Command, str], None] = lambda command, why: None
+    ) -> tuple[Command, ...]:
+        """The commands to execute, oldest first, each once and for all.
+
+        What must not execute is marked as refused, and `refused` is told of it and why.
+        """
         with self._database.reading("cannot be read") as connection:
             if connection.execute(_waiting().limit(1)).first() is None:
                 return ()
         with self._database.writing("cannot hand out commands") as connection:
             rows = connection.execute(_waiting().with_for_update()).all()
-            return tuple(command for row in rows if (command := self._admit(connection, row, int(now))))
+            judged = [(_command(row), self._admit(connection, row, int(now))) for row in rows]
+        for command, reason in judged:
+            if reason:
+                refused(command, reason)
+        return tuple(command for command, reason in judged if not reason)
 
     def acknowledge(self, command_id: str, outcome: str, now: int) -> None:
         """Say what came of a command that was taken; :class:`CommandError` if it was not, or was acknowledged."""
@@ -176,8 +186,8 @@ class CommandStore:
 
     # ---- inside -----------------------------------------------------------------------------------------------
 
-    def _admit(self, connection: Connection, row: Row[Any], now: int) -> Command | None:
-        """The command of `row`, marked as taken, or None where it is marked as refused."""
+    def _admit(self, connection: Connection, row: Row[Any], now: int) -> str:
+        """Mark the command of `row` as taken or as refused; why it is refused, empty where it is not."""
         command = _command(row)
         reason = self._objection(command, row.mac, now)
         if not reason and connection.execute(select(_TAKEN).where(_TAKEN.c.id == command.id)).first():
@@ -187,7 +197,7 @@ class CommandStore:
         state = "refused" if reason else "taken"
         mark = _COMMANDS.update().where(_COMMANDS.c.number == row.number)
         connection.execute(mark.values(state=state, text=reason, at=now))
-        return None if reason else command
+        return reason
 
     def _objection(self, command: Command, mac: str, now: int) -> str:
         """Why `command` must not execute; empty where it may. The signature comes first: nothing else is believed."""

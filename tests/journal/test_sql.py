@@ -186,8 +186,66 @@ def test_a_newer_schema_is_refused(fresh) -> None:
         connection.execute(text("UPDATE journal_schema SET version = 99"))
     engine.dispose()
     for read_only in (False, True):
-        with pytest.raises(JournalError, match="schema 99, and this workbench knows up to 2; install the workbench"):
+        with pytest.raises(JournalError, match="schema 99, and this workbench knows up to 3; install the workbench"):
             SqlJournal(address, read_only=read_only)
+
+
+def test_the_second_schema_gets_a_pulse(fresh) -> None:
+    address = fresh()
+    with SqlJournal(address, session="s") as journal:
+        journal.record("a", 1, {"x": 1})
+    engine = create_engine(address if "://" in address else f"sqlite:///{address}")
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE journal_pulse"))
+        connection.execute(text("UPDATE journal_schema SET version = 2"))
+    engine.dispose()
+    with pytest.raises(JournalError, match="older schema 2, and this is 3"):
+        SqlJournal(address, read_only=True)
+    with SqlJournal(address, session="s") as journal:
+        assert journal.pulse() is None
+        journal.beat("trading")
+        assert [e.payload for e in journal.read()] == [{"x": 1}]
+
+
+class Ticking:
+    """A clock that says what it is told."""
+
+    def __init__(self) -> None:
+        self.ns = 0
+
+    def now(self) -> int:
+        return self.ns
+
+
+def test_the_pulse_is_the_newest_sign_of_life(fresh) -> None:
+    address, clock = fresh(), Ticking()
+    with SqlJournal(address, session="old", clock=clock) as old, SqlJournal(address, session="new", clock=clock) as new:
+        assert new.pulse() is None
+        for clock.ns, journal, phase in ((5, old, "trading"), (7, new, "starting"), (9, new, "trading")):
+            journal.beat(phase)
+        assert old.pulse() == ("new", 9, "trading", "")
+        clock.ns = 11
+        old.beat("failed", "no broker")
+        assert new.pulse() == ("old", 11, "failed", "no broker")
+        assert list(new.read()) == []
+    with SqlJournal(address, read_only=True) as reader:
+        assert reader.pulse() == ("old", 11, "failed", "no broker")
+        with pytest.raises(JournalError, match="opened read-only"):
+            reader.beat("trading")
+
+
+def test_entries_can_be_listed_without_what_they_hold_and_fetched_one_by_one(fresh) -> None:
+    address = fresh()
+    with SqlJournal(address, session="a") as journal, SqlJournal(address, session="b") as other:
+        first = journal.record("decision", 10, {"x": 1}, system="one")
+        journal.record("mode", 11, {})
+        other.record("decision", 12, {"x": 2}, system="one")
+        last = journal.record("decision", 13, {"x": 3}, system="two")
+        assert journal.marks("decision", "a") == ((first, 10, "one"), (last, 13, "two"))
+        assert journal.marks("decision", "a", after=first) == ((last, 13, "two"),)
+        assert journal.entry(last).payload == {"x": 3}
+        with pytest.raises(JournalError, match=f"has no entry {last + 9}: it was pruned"):
+            journal.entry(last + 9)
 
 
 def test_an_empty_database_is_no_journal_to_a_reader(fresh, tmp_path) -> None:
@@ -239,7 +297,7 @@ def version_1(path: Path, payloads: list[str]) -> None:
 def test_the_first_schema_is_converted(tmp_path) -> None:
     path = tmp_path / "journal.db"
     version_1(path, ['{"a":null,"b":[1,2.5]}', '{"~":"t"}', *(f'{{"i":{i}}}' for i in range(2_500))])
-    with pytest.raises(JournalError, match="older schema 1, and this is 2; open it once for writing"):
+    with pytest.raises(JournalError, match="older schema 1, and this is 3; open it once for writing"):
         SqlJournal(path, read_only=True)
     with SqlJournal(path, session="s") as journal:
         entries = list(journal.read())

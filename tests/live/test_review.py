@@ -59,7 +59,7 @@ def session_of(rig):
 
 
 class NoCommands:
-    def take(self, now):
+    def take(self, now, refused):
         return ()
 
 

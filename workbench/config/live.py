@@ -110,13 +110,14 @@ class SystemSettings(Branch):
 class LiveSettings(Branch):
     """The processes around a live system.
 
-    `folder` holds the journal, the commands and the logs of an account; `journal` a SQLAlchemy URL (empty: SQLite in
-    the folder); `warmup_sessions` of bars fetched before the first decision; `reconcile_s` between reconciliations;
+    `folder` holds the journal, the commands and the logs of an account; `journal` and `commands` are SQLAlchemy URLs
+    (empty: SQLite in the folder; give both for dashboards on another machine); `warmup_sessions` of bars fetched before the first decision; `reconcile_s` between reconciliations;
     `watchdog_s` without a heartbeat after which the watchdog cancels our orders; `retention_days` of records.
     """
 
     folder: str = "runs/live"
     journal: str = ""
+    commands: str = ""
     warmup_sessions: int = Field(45, ge=6, le=250)
     warmup_days: int = Field(300, ge=60, le=2_000)
     reconcile_s: float = Field(60.0, gt=0, le=3600)

@@ -26,7 +26,7 @@ class Heart(threading.Thread):
     """Writes ``engine.state.json`` every `every_s`, takes commands, watches panic.flag.
 
     `cancel_now(reason)` must be safe from this thread and never raise; `deliver(command)` hands a command to the step
-    thread.
+    thread, `refused(command, why)` one that the store refused, for the record.
     """
 
     def __init__(
@@ -36,10 +36,11 @@ class Heart(threading.Thread):
         every_s: float,
         cancel_now: Callable[[str], None],
         deliver: Callable[[Command], None],
+        refused: Callable[[Command, str], None] = lambda command, why: None,
     ) -> None:
         super().__init__(name="heart", daemon=True)
         self.folder, self.store, self.every_s = folder, store, every_s
-        self._cancel_now, self._deliver = cancel_now, deliver
+        self._cancel_now, self._deliver, self._refused = cancel_now, deliver, refused
         self._view: dict[str, Any] = {"phase": "starting"}
         self._progress = time.monotonic()
         self._panicked = ""
@@ -66,7 +67,7 @@ class Heart(threading.Thread):
             self.write()
         self._hear_panic()
         try:
-            for command in self.store.take(time.time_ns()):
+            for command in self.store.take(time.time_ns(), self._refused):
                 self._deliver(command)
                 if command.action in URGENT:
                     self._cancel_now(f"{command.action} by {command.issuer}")

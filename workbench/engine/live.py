@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import os
 import shutil
 import subprocess
 import sys
@@ -52,7 +53,9 @@ class EngineClient:
             load_system(settings, simulated=not settings.broker.host)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / PLAN).write_text(self.plan.to_json(), encoding="utf-8")
+            file = os.open(self.folder / PLAN, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # it may hold passwords
+            with open(file, "w", encoding="utf-8") as out:
+                out.write(self.plan.to_json())
         except OSError as error:
             raise ConfigError(f"live.folder {self.folder} cannot be written ({error}); choose another one") from error
         self._started = time.time_ns()
@@ -95,7 +98,7 @@ class EngineClient:
             raise WorkbenchError(
                 f"no engine runs in {self.folder}: nothing was done. panic.flag there works with an engine that hangs"
             )
-        with open_commands(self.folder) as store:
+        with open_commands(self.plan, self.folder) as store:
             number = store.put(
                 action, system=system, issuer=getpass.getuser(), role="operator", reason=reason, now=time.time_ns()
             )

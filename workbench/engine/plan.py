@@ -12,6 +12,7 @@ from typing import Any, Self
 from workbench.config import Settings
 from workbench.core.digest import digest
 from workbench.core.errors import ConfigError
+from workbench.database import hide_credentials
 
 SHARED = ("broker", "live", "guards")
 """Branches that all systems of an account have in common."""
@@ -98,5 +99,10 @@ class EnginePlan:
         return cls(tuple(Settings.from_dict(tree) for tree in json.loads(text)))
 
     def to_json(self) -> str:
-        """All settings of all systems."""
+        """All settings of all systems, passwords in addresses among them: for the engine's own folder."""
         return json.dumps([s.model_dump(mode="json") for s in self.systems], indent=1)
+
+    def to_public_json(self) -> str:
+        """As `to_json`, without the credentials in addresses: for the journal, and so for every dashboard."""
+        hidden = {name: hide_credentials(getattr(self.first.live, name)) for name in ("journal", "commands")}
+        return EnginePlan(tuple(s.change(live=hidden) for s in self.systems)).to_json()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from workbench.commands import CommandError, CommandStore, read_panic
+from workbench.commands import Command, CommandError, CommandStore, read_panic
 from workbench.core.clock import Clock, ScaledClock, SystemClock
 from workbench.core.errors import WorkbenchError
 from workbench.engine.codec import live_codec
@@ -28,7 +29,7 @@ from workbench.execution.account_broker import AccountBroker
 from workbench.execution.broker import BrokerTimeout, NotConnected
 from workbench.execution.ibkr.accounts import AccountKind
 from workbench.execution.ibkr.connection import IbkrConnection
-from workbench.journal import FallbackJournal, SqlJournal
+from workbench.journal import FallbackJournal, JournalError, SqlJournal
 from workbench.logs import bound, logger, logging_to
 
 PLAN, LOCK, JOURNAL, FALLBACK, COMMANDS, KEY, LOG = (
@@ -36,14 +37,20 @@ PLAN, LOCK, JOURNAL, FALLBACK, COMMANDS, KEY, LOG = (
 )  # fmt: skip
 
 
+PULSE_S, STATE_S = 2.0, 1.0
+"""Real seconds between two signs of life, and at the least between two states, in the journal."""
+PAUSE_S = 60.0
+"""Real seconds for which a journal that refused either is left alone."""
+
+
 def journal_address(plan: EnginePlan) -> str | Path:
     """Where the journal of a plan is: its URL, or the file in its folder."""
     return plan.first.live.journal or plan.folder / JOURNAL
 
 
-def open_commands(folder: Path) -> CommandStore:
-    """The command store of an engine's folder."""
-    return CommandStore(folder / COMMANDS, folder / KEY)
+def open_commands(plan: EnginePlan, folder: Path) -> CommandStore:
+    """The command store of a plan: at its URL, or the file in the engine's folder, where the key is in any case."""
+    return CommandStore(plan.first.live.commands or folder / COMMANDS, folder / KEY)
 
 
 def run_engine(folder: Path, until: int | None = None) -> None:
@@ -69,12 +76,15 @@ class Engine:
         self.host: EngineHost | None = None
         self._log = logger("engine")
         self._end = contextlib.ExitStack()
-        commands = open_commands(folder)
+        commands = open_commands(plan, folder)
         self._end.callback(commands.close)
         for left in commands.unfinished():
             commands.acknowledge(left.id, "the engine ended before it was done", time.time_ns())
         self._commands = commands
-        self._heart = Heart(folder, commands, plan.first.live.heartbeat_s, self._cancel_now, self._deliver)
+        self._heart = Heart(folder, commands, plan.first.live.heartbeat_s, self._cancel_now, self._deliver,
+                            self._deliver_refused)  # fmt: skip
+        self._journal: SqlJournal | None = None
+        self._beat_at = self._stated_at = -math.inf  # monotonic seconds of the last pulse and state in the journal
         self._end.callback(self._heart.stop)
         self._phase, self._error = "starting", ""
         self._early: list[Any] = []  # commands that came before there was anyone to obey them
@@ -110,7 +120,7 @@ class Engine:
         plan, broker = self.plan, self.plan.first.broker
         simulated = not broker.host
         systems = [load_system(s, simulated=simulated) for s in plan.systems]
-        journal = SqlJournal(journal_address(plan), session=self.session, codec=live_codec())
+        journal = self._journal = SqlJournal(journal_address(plan), session=self.session, codec=live_codec())
         self._end.callback(journal.close)
         where = (broker.host, broker.port)
         if simulated:
@@ -131,7 +141,7 @@ class Engine:
         )  # fmt: skip
         reports.append(account.hear)
         return EngineHost(plan, systems, connection, account, journal, clock, fallback=fallback, publish=self._show,
-                          claim=self._claim, touch=self._heart.touch, acknowledge=self._acknowledge)  # fmt: skip
+                          claim=self._claim, touch=self._touch, acknowledge=self._acknowledge)  # fmt: skip
 
     def _claim(self) -> None:
         """Before anything is restored, adopted or sent: the account is ours alone, and somebody watches over us."""
@@ -158,8 +168,35 @@ class Engine:
     # ---- state ------------------------------------------------------------------------------------------------
 
     def _show(self, phase: str) -> None:
-        self._phase = phase
-        self._heart.show(engine_view(self.host, self.plan, self.session, phase, self._error))
+        """The state of now: for readers of the folder at once, for readers of the journal at most every STATE_S."""
+        host, turned, self._phase = self.host, phase != self._phase, phase
+        view = engine_view(host, self.plan, self.session, phase, self._error)
+        self._heart.show(view)
+        due = turned or time.monotonic() - self._stated_at >= STATE_S
+        if due and host is not None and host.account_id:  # before that there is no clock to trade by
+            self._stated_at, now = time.monotonic(), host.clock.now()
+            self._tell_journal(lambda journal: journal.record("state", now, view))
+        self._beat(turned)
+
+    def _touch(self) -> None:
+        """The step thread lives."""
+        self._heart.touch()
+        self._beat()
+
+    def _beat(self, now: bool = False) -> None:
+        if now or time.monotonic() - self._beat_at >= PULSE_S:
+            self._beat_at = time.monotonic()
+            self._tell_journal(lambda journal: journal.beat(self._phase, self._error))
+
+    def _tell_journal(self, tell: Callable[[SqlJournal], object]) -> None:
+        """What only readers need: a journal that refuses it is told of by the records that trading needs."""
+        if self._journal is None:
+            return
+        try:
+            tell(self._journal)
+        except JournalError as error:  # it may have waited long: trading must not wait for readers again and again
+            self._beat_at = self._stated_at = time.monotonic() + PAUSE_S
+            self._log.warning("readers are not told", error=str(error))
 
     def _fail(self, text: str) -> None:
         self._error = text
@@ -194,11 +231,15 @@ class Engine:
         except CommandError as error:  # it was obeyed all the same
             self._log.error("not acknowledged", command=command_id, error=str(error))
 
-    def _deliver(self, command: Any) -> None:
+    def _deliver(self, command: Command) -> None:
         if self.host is None:
             self._early.append(command)
         else:
             self.host.ask(command)
+
+    def _deliver_refused(self, command: Command, why: str) -> None:
+        if self.host is not None:
+            self.host.refused.put((command, why))
 
 
 def state_file(folder: Path) -> Path:

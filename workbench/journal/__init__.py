@@ -11,7 +11,7 @@ from workbench.journal.records import (
     Query,
     plain,
 )
-from workbench.journal.sql import Record, SessionSummary, SqlJournal
+from workbench.journal.sql import Mark, Pulse, Record, SessionSummary, SqlJournal
 
 __all__ = [
     "CORE_TYPES",
@@ -21,7 +21,9 @@ __all__ = [
     "FallbackJournal",
     "Journal",
     "JournalError",
+    "Mark",
     "MemoryJournal",
+    "Pulse",
     "Query",
     "Record",
     "SessionSummary",

@@ -15,6 +15,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     inspect,
     select,
     text,
@@ -24,8 +25,8 @@ from workbench.database import queue_up
 from workbench.journal.codec import Codec
 from workbench.journal.records import JournalError
 
-VERSION = 2
-"""1: table ``entries`` with JSON text, SQLite only. 2: sessions, systems, references and payloads as bytes."""
+VERSION = 3
+"""1: table ``entries`` of JSON text, SQLite only. 2: sessions, systems, references, payloads as bytes. 3: a pulse."""
 
 _metadata = MetaData()
 _Name = String(255)
@@ -50,6 +51,16 @@ Index("journal_entries_ref", ENTRIES.c.ref, ENTRIES.c.number, sqlite_where=_with
 
 PRUNING = Table("journal_pruning", _metadata, Column("session", _Name, primary_key=True))
 """Sessions that the running transaction prunes: the only rows that the triggers let go. Empty at any other time."""
+
+PULSE = Table(
+    "journal_pulse",
+    _metadata,
+    Column("session", _Name, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("phase", _Name, nullable=False),
+    Column("text", Text, nullable=False),
+)
+"""When each session last gave a sign of life: the one thing that is overwritten, since it says nothing of the past."""
 
 _SCHEMA = Table("journal_schema", _metadata, Column("version", Integer, primary_key=True, autoincrement=False))
 
@@ -94,10 +105,12 @@ def prepare(connection: Connection, codec: Codec, where: str) -> None:
         return
     refuse_newer(version, where)
     _metadata.create_all(connection)
-    for statement in _TRIGGERS.get(connection.dialect.name, ()):
-        connection.exec_driver_sql(statement)
+    if version < 2:
+        for statement in _TRIGGERS.get(connection.dialect.name, ()):
+            connection.exec_driver_sql(statement)
     if version == 1:
         _from_version_1(connection, codec)
+    connection.execute(_SCHEMA.delete())
     connection.execute(_SCHEMA.insert().values(version=VERSION))
 
 

@@ -13,7 +13,7 @@ from workbench.core.clock import Clock, SystemClock
 from workbench.database import Database
 from workbench.journal.codec import Codec
 from workbench.journal.records import Entry, Filters, JournalError, Kinds, Query
-from workbench.journal.schema import ENTRIES, PRUNING, check, lock_writers, prepare
+from workbench.journal.schema import ENTRIES, PRUNING, PULSE, check, lock_writers, prepare
 
 _PAGE = 64
 """Entries fetched at a time: each page is a transaction of its own, so that a slow reader holds nothing up."""
@@ -38,6 +38,23 @@ class SessionSummary:
     last_known_at: int
     last_recorded_at: int
     entries: int
+
+
+class Pulse(NamedTuple):
+    """The last sign of life of `session`: `at` UTC ns by the machine's clock, the `phase` of its engine, and why."""
+
+    session: str
+    at: int
+    phase: str
+    text: str
+
+
+class Mark(NamedTuple):
+    """An entry without its payload."""
+
+    number: int
+    known_at: int
+    system: str
 
 
 class SqlJournal:
@@ -97,6 +114,15 @@ class SqlJournal:
             lock_writers(connection)
             return _insert(connection, rows)
 
+    def beat(self, phase: str, text: str = "") -> None:
+        """Give a sign of life, in the name of the session; it takes the place of the one before."""
+        self._refuse_reader()
+        told = {"at": self._clock.now(), "phase": phase, "text": text}
+        with self._database.writing("did not take a sign of life") as connection:
+            change = PULSE.update().where(PULSE.c.session == self.session).values(**told)
+            if connection.execute(change).rowcount == 0:
+                connection.execute(PULSE.insert().values(session=self.session, **told))
+
     def prune(self, before_ns: int) -> tuple[SessionSummary, ...]:
         """Forget whole sessions whose last entry was recorded before `before_ns`, and record that; what is gone.
 
@@ -112,6 +138,7 @@ class SqlJournal:
                 names = [{"session": s.session} for s in old]
                 connection.execute(PRUNING.insert(), names)
                 connection.execute(ENTRIES.delete().where(ENTRIES.c.session.in_(select(PRUNING.c.session))))
+                connection.execute(PULSE.delete().where(PULSE.c.session.in_(select(PRUNING.c.session))))
                 connection.execute(PRUNING.delete())
                 payload = {"before": int(before_ns), "sessions": [_as_plain(s) for s in old]}
                 _insert(connection, [self._row(Record("pruned", self._clock.now(), payload))])
@@ -137,6 +164,27 @@ class SqlJournal:
         """The newest entry wanted; None where there is none."""
         filters["newest_first"], filters["limit"] = True, 1
         return next(self.read(kind, **filters), None)
+
+    def entry(self, number: int) -> Entry:
+        """The entry of that number; :class:`JournalError` where there is none."""
+        with self._database.reading("cannot be read") as connection:
+            row = connection.execute(select(ENTRIES).where(ENTRIES.c.number == number)).first()
+        if row is None:
+            raise JournalError(f"journal {self.address} has no entry {number}: it was pruned, or never was")
+        return self._entry(row)
+
+    def marks(self, kind: str, session: str, after: int = 0) -> tuple[Mark, ...]:
+        """All entries of `kind` of a session, numbered above `after`, without what they hold."""
+        c = ENTRIES.c
+        query = select(c.number, c.known_at, c.system).where(c.kind == kind, c.session == session, c.number > after)
+        with self._database.reading("cannot be read") as connection:
+            return tuple(Mark(*row) for row in connection.execute(query.order_by(c.number)))
+
+    def pulse(self) -> Pulse | None:
+        """The newest sign of life of any session; None where there was none."""
+        with self._database.reading("cannot be read") as connection:
+            row = connection.execute(select(PULSE).order_by(PULSE.c.at.desc()).limit(1)).first()
+        return None if row is None else Pulse(*row)
 
     def sessions(self) -> tuple[SessionSummary, ...]:
         """Every session in the journal, in the order in which they began."""

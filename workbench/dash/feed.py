@@ -1,0 +1,212 @@
+"""The one reader of a journal in this process: it follows the session that trades, and every page looks at what it has.
+
+A page never touches the database: `JournalFeed.look` is what is known now, with how old it is and what is wrong. The
+thread lives here, in an imported module; one defined in a served script would die with the first page that closes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from workbench.core.errors import WorkbenchError
+from workbench.dash.session_log import KINDS, Decided, SessionLog, decided
+from workbench.engine.codec import live_codec
+from workbench.engine.heart import STUCK_S
+from workbench.journal import JournalError, Pulse, SessionSummary, SqlJournal
+from workbench.logs import logger
+
+LOOK_S = 0.5
+"""Real seconds between two looks at the journal; after a failure RETRY_S."""
+RETRY_S = 2.0
+DEAD_AFTER_S = 15.0
+"""Real seconds without a sign of life in the journal after which an engine is taken for dead."""
+QUIET_PHASES = ("starting", "connecting", "reconciling", "warming up")
+"""Phases in which an engine may be busy for as long as its heart waits, and gives no sign."""
+OVER = ("stopped", "failed")
+KEPT_DECISIONS, KEPT_SESSIONS = 32, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is known of a journal. `read_at`: when it was last read without an error, UTC ns by the machine's clock (0:
+    never); `problem`: why it cannot be read now, empty where it can; `log`: the newest session; `pulse`: the newest
+    sign of life; `sessions`: all of them, in the order in which they began. `version` rises when anything is new."""
+
+    version: int = 0
+    read_at: int = 0
+    problem: str = ""
+    log: SessionLog | None = None
+    pulse: Pulse | None = None
+    sessions: tuple[SessionSummary, ...] = ()
+
+    def status(self, now: int) -> dict[str, Any]:
+        """The engine's state as :func:`~workbench.engine.status.read_status` gives it, from the journal alone.
+
+        `now` UTC ns by the machine's clock. ``phase`` is "none" where nothing was journaled, "dead" where the signs of
+        life ended without a word.
+        """
+        if self.log is None:
+            return {"phase": "none", "alive": False, "age_s": None, "error": self.problem or "the journal is empty"}
+        state = {"phase": "starting", "systems": {}, "open_orders": [], **self.log.state}
+        pulse = self.pulse if self.pulse is not None and self.pulse.session == self.log.session else None
+        if pulse is None:
+            return {**state, "alive": False, "age_s": None, "phase": "dead", "error": "no sign of life was journaled"}
+        age = max(now - pulse.at, 0) / 1e9
+        state["phase"] = pulse.phase
+        patience = STUCK_S if pulse.phase in QUIET_PHASES else DEAD_AFTER_S
+        alive = pulse.phase not in OVER and age < patience
+        if pulse.phase == "failed":
+            state["error"] = pulse.text
+        if not alive and pulse.phase not in OVER:
+            state |= {"phase": "dead", "error": f"no sign of life for {age:.0f} s; the watchdog cancels its orders"}
+        return {**state, "alive": alive, "age_s": round(age, 1)}
+
+
+class JournalFeed:
+    """Follows the journal at `address` from `start` until `stop`.
+
+    Opening, reading and waiting for a locked database all happen in its thread; what goes wrong is in `look.problem`
+    and is tried again for ever.
+    """
+
+    def __init__(self, address: str | Path) -> None:
+        self.address = address
+        self.look = Look()
+        self._journal: SqlJournal | None = None
+        self._end = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._past: OrderedDict[str, SessionLog] = OrderedDict()  # session -> its whole log
+        self._decisions: OrderedDict[int, Decided] = OrderedDict()  # number -> the decision in that entry
+        self._lock = threading.Lock()
+        self._log = logger("dash")
+
+    def start(self) -> JournalFeed:
+        """Follow from now on, in a thread; itself."""
+        self._thread = threading.Thread(target=self._run, name="journal feed", daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Follow no more."""
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join(5.0)
+        self._close()
+
+    def refresh(self) -> None:
+        """Read what is new, once."""
+        try:
+            self._read()
+        except WorkbenchError as error:
+            self._close()
+            problem = "\n".join([str(error), *getattr(error, "__notes__", [])])
+            if problem != self.look.problem:
+                self._log.warning("journal cannot be read", error=problem)
+                self.look = replace(self.look, problem=problem, version=self.look.version + 1)
+
+    def past(self, session: str) -> SessionLog:
+        """The whole log of a session, read once; the one that trades is the living one. May take seconds: not for the
+        event loop. :class:`JournalError` where it cannot be read."""
+        living = self.look.log
+        if living is not None and living.session == session:
+            return living
+        with self._lock:
+            if session not in self._past:
+                log = SessionLog(session)
+                with self._reading() as journal:
+                    _follow(journal, log)
+                self._past[session] = log
+                _forget(self._past, KEPT_SESSIONS)
+            return self._past[session]
+
+    def decision(self, number: int) -> Decided:
+        """The decision in that entry of the journal; :class:`JournalError` where it cannot be read."""
+        with self._lock:
+            if number not in self._decisions:
+                with self._reading() as journal:
+                    self._decisions[number] = decided(journal.entry(number))
+                _forget(self._decisions, KEPT_DECISIONS)
+            self._decisions.move_to_end(number)
+            return self._decisions[number]
+
+    @contextmanager
+    def reading(self) -> Iterator[SqlJournal]:
+        """The journal, opened for reading, for what no log holds. Not for the event loop."""
+        with self._reading() as journal:
+            yield journal
+
+    # ---- inside -----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._end.is_set():
+            self.refresh()
+            self._end.wait(RETRY_S if self.look.problem else LOOK_S)
+
+    def _read(self) -> None:
+        anew = self._journal is None
+        journal = self._journal = self._journal or self._open()
+        look, pulse = self.look, journal.pulse()
+        log, sessions = look.log, look.sessions
+        if anew or log is None or (pulse is not None and pulse.session != log.session):
+            sessions = journal.sessions()
+            newest = _newest(sessions, pulse)
+            log = log if log is not None and log.session == newest else SessionLog(newest) if newest else None
+        new = 0 if log is None else _follow(journal, log)
+        changed = new or look.problem or log is not look.log or pulse != look.pulse
+        self.look = Look(look.version + bool(changed), time.time_ns(), "", log, pulse, sessions)
+
+    def _open(self) -> SqlJournal:
+        if isinstance(self.address, Path) and not self.address.exists():
+            raise JournalError(
+                f"there is no journal {self.address.name} in {self.address.parent}: `workbench live` makes one there, "
+                "or name another folder with --folder"
+            )
+        return SqlJournal(self.address, read_only=True, codec=live_codec())
+
+    @contextmanager
+    def _reading(self) -> Iterator[SqlJournal]:
+        with self._open() as journal:
+            yield journal
+
+    def _close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+
+def _newest(sessions: tuple[SessionSummary, ...], pulse: Pulse | None) -> str:
+    """The session that gave the newest sign of life, else the last to begin; empty where there is none."""
+    return pulse.session if pulse is not None else sessions[-1].session if sessions else ""
+
+
+def _follow(journal: SqlJournal, log: SessionLog) -> int:
+    """Let `log` take what is new of its session; how many entries that was."""
+    new = 0
+    for entry in journal.read(KINDS, session=log.session, after=log.number):
+        log.take(entry)
+        new += 1
+    return new
+
+
+def _forget(kept: OrderedDict[Any, Any], most: int) -> None:
+    while len(kept) > most:
+        kept.popitem(last=False)
+
+
+_feeds: dict[str, JournalFeed] = {}  # address -> the feed of this process
+_feeds_lock = threading.Lock()
+
+
+def feed_of(address: str | Path) -> JournalFeed:
+    """The feed of a journal; all pages of this process share it."""
+    with _feeds_lock:
+        if str(address) not in _feeds:
+            _feeds[str(address)] = JournalFeed(address).start()
+        return _feeds[str(address)]
