@@ -21,6 +21,7 @@ PAIRED = [
     "tests/execution",
     "tests/test_cli.py",
     "tests/training",
+    "tests/journal",
 ]
 """Slow tests of which two may share the machine: simulated time waits for them, or nothing is measured in them."""
 BROWSER = "tests/e2e"

@@ -14,10 +14,12 @@ import typer
 from typer.exceptions import TyperException
 
 from workbench import __version__, cli_live
+from workbench.cli_dash import dash_app
 from workbench.cli_gateway import gateway
 from workbench.cli_ibkr import doctor_broker, import_ibkr
 from workbench.cli_lab import lab
 from workbench.cli_output import show
+from workbench.cli_schedule import run_notebook, schedule_app
 from workbench.cli_zoo import print_zoo, promote, runs, zoo_app
 from workbench.config import ALL_HORIZONS, Settings
 from workbench.core.errors import ConfigError, DataError, WorkbenchError
@@ -270,6 +272,9 @@ for live_command in (
 ):  # fmt: skip
     app.command()(live_command)
 app.command()(lab)
+app.add_typer(dash_app, name="dash")
+app.add_typer(schedule_app, name="schedule")
+app.command()(run_notebook)
 app.command()(promote)
 app.command()(runs)
 app.add_typer(zoo_app, name="zoo")

@@ -26,6 +26,7 @@ def orders(**changes) -> tca.SentOrders:
     """A buy of 100 A at market, filled in two; a sell of 200 B at mid, half filled; one of C, never filled."""
     whole = tca.SentOrders(
         order_ref=("a", "b", "c"),
+        system=("one", "two", "one"),
         symbol=("A", "B", "C"),
         policy=("market", "mid_step", "mid_step"),
         side=np.array([1, -1, 1]),
@@ -41,6 +42,7 @@ def orders(**changes) -> tca.SentOrders:
         sigma_1d=np.array([0.01, 0.02, 0.02]),
         expected_volume=np.array([10_000.0, 4_000.0, NAN]),
         bucket=np.array([0, 3, 3]),
+        predicted=np.array([0.0008, 0.0010, NAN]),
     )
     return replace(whole, **changes)
 
@@ -117,8 +119,8 @@ def test_signs_and_the_split_of_slippage(data, n) -> None:
         base = tuple(str(k) for k in range(n))
         flat, one = np.full(n, 0.01), np.ones(n)
         sent = tca.SentOrders(
-            base, base, ("x",) * n, side, one, one, one < 0, np.zeros(n), turn(decision), turn(arrival), turn(arrival),
-            flat, flat, flat, one, np.zeros(n),
+            base, base, base, ("x",) * n, side, one, one, one < 0, np.zeros(n), turn(decision), turn(arrival),
+            turn(arrival), flat, flat, flat, one, np.zeros(n), flat,
         )  # fmt: skip
         return tca.cost_lines(sent, tca.Fills(base, one, turn(price), flat, turn(at_fill), np.zeros(n))), turn
 
@@ -140,8 +142,8 @@ def test_refit_recovers_what_made_the_costs_and_shrinks_to_the_defaults() -> Non
     mid, volume = np.full(n, 50.0), np.full(n, 1e5)
     shares = share * volume
     sent = tca.SentOrders(
-        refs, refs, ("market",) * n, side, shares, shares, np.zeros(n, bool), np.zeros(n), mid, mid, mid,
-        spread, np.full(n, 1e-3), sigma, volume, np.zeros(n),
+        refs, refs, refs, ("market",) * n, side, shares, shares, np.zeros(n, bool), np.zeros(n), mid, mid, mid,
+        spread, np.full(n, 1e-3), sigma, volume, np.zeros(n), cost,
     )  # fmt: skip
     # every order filled in two halves around its mean price
     price = mid * (1 + side * cost)
@@ -195,3 +197,28 @@ def test_nothing_at_all_is_no_error() -> None:
     assert (whole.fills, whole.fill_rate) == (0, pytest.approx(200 / 310))
     assert tca.by_hour(orders(), none) == ()
     assert len(tca.cost_observations(orders(), none).cost) == 0
+
+
+def test_cost_of_an_order_is_that_of_its_fills_by_value() -> None:
+    decision = tca.order_costs(orders(), fills(), "decision_bps")
+    np.testing.assert_allclose(decision, [(6012 * 20 + 4012 * 30) / 10_024, 40.0, NAN])
+    spread = tca.order_costs(orders(), fills(mid=np.array([100.15, NAN, 49.85])), "spread_bps")
+    np.testing.assert_allclose(spread, [NAN, 0.05 / 49.9 * 1e4, NAN])  # half of an order's value tells nothing of it
+
+
+def test_groups_of_systems() -> None:
+    one, two = tca.by_system(orders(), fills())
+    assert (one.key, one.orders, one.fills, two.key, two.orders, two.fills) == ("one", 2, 2, "two", 1, 1)
+
+
+def test_sessions_are_put_together_and_an_order_that_outlived_one_stands_once() -> None:
+    later = orders(order_ref=("b", "d", "e"), filled=np.array([200.0, 200.0, 0.0]), replacements=np.array([7, 0, 0]))
+    more = fills(order_ref=("b", "d", "d"))
+    sent, made = tca.join([(orders(), fills()), (later, more)])
+    assert sent.order_ref == ("a", "c", "b", "d", "e")
+    assert sent.replacements.tolist() == [0, 2, 7, 0, 0]  # b as the later session has it
+    assert made.order_ref == ("a", "a", "b", "b", "d", "d")
+    np.testing.assert_allclose(made.quantity, [60, 40, 100, 60, 40, 100])
+    assert tca.overall(sent, made).fills == 6
+    with pytest.raises(DataError, match="at least one session"):
+        tca.join([])

@@ -74,8 +74,9 @@ def test_a_log_is_folded_from_what_the_engine_journals(tmp_path) -> None:
             if entry.kind != "market":
                 log.take(entry)
     assert log.systems == ("one", "two")
-    (sample,) = log.samples.since()
+    sample, unknown = log.samples.since()
     assert (sample.at, sample.system, sample.nav, sample.gross, sample.net) == (20, "one", 1000.0, 0.25, -0.1)
+    assert (unknown.at, unknown.nav == unknown.nav) == (30, False)  # else the value before would stand for it
     assert sample.drawdown != sample.drawdown  # unknown
     assert (log.state["systems"]["one"]["nav"], log.state_at) == (None, 100 * SECOND)
     assert [(h.kind, h.text) for h in log.happenings.since()] == [
@@ -155,6 +156,36 @@ def test_an_engine_that_gives_no_sign_of_life_is_dead_and_not_merely_quiet(
         assert f"no sign of life for {silent_s:.0f} s" in status["error"]
     if expected == "failed":
         assert status["error"] == "no broker"
+    feed.stop()
+
+
+def test_a_dead_engine_whose_clock_is_ahead_does_not_look_alive(tmp_path, monkeypatch) -> None:
+    begun = time.time_ns()
+    feed = JournalFeed(tmp_path / "journal.db")
+    with journal_at(tmp_path, at=begun + 600 * SECOND) as journal:
+        begin(journal, "one")
+        journal.beat("trading")
+        feed.refresh()
+    assert feed.look.status(time.time_ns())["alive"]
+    monkeypatch.setattr(time, "time_ns", lambda: begun + int((DEAD_AFTER_S + 5) * SECOND))
+    feed.refresh()
+    status = feed.look.status(time.time_ns())
+    assert (status["phase"], status["alive"]) == ("dead", False)
+    feed.stop()
+
+
+def test_an_entry_that_this_version_cannot_read_is_told_and_does_not_end_the_reader(tmp_path) -> None:
+    feed = JournalFeed(tmp_path / "journal.db")
+    with journal_at(tmp_path) as journal:
+        begin(journal, "one")
+        number = journal.record("state", 20, {"phase": "trading"})
+        feed.refresh()
+        assert f"entry {number} (state) of session s1 is not of a form that this version knows" in feed.look.problem
+        with pytest.raises(WorkbenchError, match=f"entry {number} "):
+            feed.past("s1")
+        odd = journal.record("decision", 21, {"mode": "LIVE"})
+        with pytest.raises(WorkbenchError, match=f"entry {odd} .decision. of session s1 is not of a form"):
+            feed.decision(odd)
     feed.stop()
 
 

@@ -18,7 +18,7 @@ from tests.e2e.lab import ROOT, Lab, jupyter_lab
 from tests.notebooks.copies import small_copy, small_walk
 from workbench.engine.simulation import running_gateway, stop_gateway
 from workbench.research import steps
-from workbench.widgets.live import APART_S
+from workbench.widgets.command_bar import APART_S
 
 PICTURES = ROOT / "runs" / "e2e"
 pytestmark = pytest.mark.timeout(600)

@@ -22,8 +22,7 @@ from workbench.core.errors import ConfigError, WorkbenchError
 from workbench.engine.live import EngineClient, LiveTradingSystem
 from workbench.engine.plan import EnginePlan
 from workbench.engine.status import read_status
-from workbench.widgets import live as live_module
-from workbench.widgets import view
+from workbench.widgets import command_bar, live_path, view
 from workbench.widgets.live import LiveView, card
 
 MAIN = {
@@ -86,7 +85,7 @@ def client(tmp_path: Path) -> Client:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The view's own clock: a list whose only element is the time in seconds."""
     now = [1000.0]
-    monkeypatch.setattr(live_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(command_bar.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -160,13 +159,13 @@ def test_no_engine_and_what_the_state_lacks(tmp_path: Path) -> None:
     assert live.pulse.age_s < 0
     assert "nothing has been decided yet" in words(live.tables_html())
     live.__panel__().get_root()  # figures without a point
-    assert len(live.nav()) == 0
+    assert live.path.columns.data["at"] == []
     client.write(systems={"main": {**MAIN, "nav": None, "profit_today": None, "weights": {"AAA": None}}})
     live.refresh()
     tables = words(live.tables_html())
     assert "as it started – – 0.10 %" in tables
     assert "AAA main 120 – 0.00 % –" in tables
-    assert live.samples == 0  # an unknown value is no point of the series
+    assert live.points() == []  # an unknown value is no point of the series
 
 
 def test_second_press_within_ten_seconds_confirms(client: Client, clock: list[float]) -> None:
@@ -273,23 +272,23 @@ def test_series_adds_systems_in_dollars(tmp_path: Path) -> None:
     client.write(systems={**systems, "two": {**MAIN, "nav": 200.0}}, time="2026-03-02T14:37:30Z")
     live.refresh()
     live.refresh()  # the same moment again adds nothing
-    frame = live.nav().dframe()
-    assert frame.iloc[:, 1].tolist() == [400.0, 500.0]
-    assert frame.iloc[:, 0].astype(str).tolist() == ["2026-03-02 14:36:30", "2026-03-02 14:37:30"]
-    gross, net = (curve.dframe().iloc[:, 1].to_numpy() for curve in live.exposure())
-    np.testing.assert_allclose(gross, [100 * (150 + 10) / 400, 100 * (150 + 6) / 500])
-    np.testing.assert_allclose(net, [100 * (-150 + 3) / 400, 100 * (-150 + 6) / 500])
+    told = live.path.columns.data
+    assert told["nav"] == [400.0, 500.0]
+    minutes = [str(np.datetime64(int(at), "ms"))[:19] for at in told["at"]]
+    assert minutes == ["2026-03-02T14:36:30", "2026-03-02T14:37:30"]
+    np.testing.assert_allclose(told["gross"], [100 * (150 + 10) / 400, 100 * (150 + 6) / 500])
+    np.testing.assert_allclose(told["net"], [100 * (-150 + 3) / 400, 100 * (-150 + 6) / 500])
     live.system = "two"
-    assert live.nav().dframe().iloc[:, 1].tolist() == [100.0, 200.0]
+    assert live.path.columns.data["nav"] == [100.0, 200.0]
 
 
 def test_series_is_bounded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_module, "KEPT", 3)
+    monkeypatch.setattr(live_path, "KEPT", 3)
     live = LiveView(client)
     for minute in range(40, 50):
         client.write(time=f"2026-03-02T14:{minute}:00Z")
         live.refresh()
-    assert live.nav().dframe().iloc[:, 0].dt.minute.tolist() == [47, 48, 49]
+    assert [int(at / 60_000) % 60 for at in live.path.columns.data["at"]] == [47, 48, 49]
 
 
 def test_commands_go_to_the_chosen_system(tmp_path: Path, clock: list[float]) -> None:
@@ -312,7 +311,7 @@ def test_follows_until_closed_and_shows_outcomes_from_the_loop(client: Client) -
         live.__panel__()
         beats = live.pulse.beats
         live.param.trigger("halt")
-        await asyncio.sleep(1.2 * live_module.APART_S)
+        await asyncio.sleep(1.2 * command_bar.APART_S)
         live.param.trigger("halt")
         for _ in range(100):
             await asyncio.sleep(0.02)

@@ -18,6 +18,7 @@ import pytest
 
 from workbench.analysis.drift import feature_drift
 from workbench.analysis.tca import Fills, SentOrders
+from workbench.config import CostSettings
 from workbench.core.errors import DataError, WorkbenchError
 from workbench.engine.codec import live_codec
 from workbench.engine.session_record import (
@@ -33,6 +34,7 @@ from workbench.gateway.simulated import SimulatedGateway
 from workbench.journal import SqlJournal
 from workbench.research.session_outcomes import SessionOutcomes, live_calibration, live_ic, session_outcomes
 from workbench.widgets import view
+from workbench.widgets.execution import ExecutionView
 from workbench.widgets.session import SessionView, card
 
 BARS = 6
@@ -43,10 +45,12 @@ def record(**changes: object) -> SessionRecord:
     """Two orders: AAA bought 100 at 100.10 against a mid of 100.00, BBB sold 50 at 199.80 against 200.00."""
     nan = np.full(2, np.nan)
     sent = SentOrders(
-        order_ref=("r1", "r2"), symbol=("AAA", "BBB"), policy=("MKT", "MKT"), side=np.array([1, -1]),
-        quantity=np.array([100.0, 50.0]), filled=np.array([100.0, 50.0]), cancelled=np.array([False, False]),
+        order_ref=("r1", "r2"), system=("main", "main"), symbol=("AAA", "BBB"), policy=("MKT", "MKT"),
+        side=np.array([1, -1]), quantity=np.array([100.0, 50.0]), filled=np.array([100.0, 50.0]),
+        cancelled=np.array([False, False]),
         replacements=np.zeros(2, np.int64), decision_mid=np.array([100.0, 200.0]), arrival_mid=nan, interval_mid=nan,
         spread=nan, sigma_exec=nan, sigma_1d=nan, expected_volume=nan, bucket=np.zeros(2, np.int64),
+        predicted=nan,
     )  # fmt: skip
     when = 1_772_462_100 * 10**9  # 2026-03-02 14:35 UTC
     fills = Fills(("r1", "r2"), np.array([100.0, 50.0]), np.array([100.1, 199.8]), np.array([1.0, 0.5]),
@@ -55,6 +59,7 @@ def record(**changes: object) -> SessionRecord:
         session="s1", kind="simulated", first_bar=when, last_bar=when + BAR_NS, decisions=2, missed=1,
         nav=(1_000_000.0, 1_000_100.0), sent=sent, fills=fills, held_back={"price band": 3}, modes=(),
         latencies={"decide": {"count": 2, "p50_s": 0.01, "p95_s": 0.02, "p99_s": 0.02, "max_s": 0.02}},
+        costs=CostSettings(),
     )  # fmt: skip
     return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -84,20 +89,12 @@ def test_parity_is_shown_with_its_first_difference() -> None:
     assert 'class="good"' in card(record(), same)
 
 
-def test_costs_by_symbol_and_hour() -> None:
+def test_the_costs_are_those_of_the_execution_view() -> None:
     shown = SessionView(record())
-    bars = shown.cost_bars().get(0).dframe()
-    assert bars["symbol"].tolist() == ["AAA", "BBB"]
-    np.testing.assert_allclose(bars.iloc[:, 1], [10.0, 10.0])
-    assert list(shown.known_costs()) == ["slippage against the decision", "commission"]
-    shown.cost = "commission_bps"
-    np.testing.assert_allclose(shown.cost_bars().get(0).dframe().iloc[:, 1], [1e4 * 1 / 10_010, 1e4 * 0.5 / 9_990])
-    assert shown.cost_bars().get(1).dframe().empty  # one order each: no interval
-    shown.group = "hour"
-    assert shown.cost_bars().get(0).dframe()["hour"].tolist() == ["09:00", "10:00"]
-    table = words(shown.cost_html())
-    assert "AAA" not in table
-    assert "Not told: spread paid, impact" in table
+    assert isinstance(shown.execution, ExecutionView)
+    assert shown.execution.executions.sessions == ("s1",)
+    body = shown.shown()
+    assert shown.execution.shown() in list(body)
 
 
 def test_what_is_missing_is_said() -> None:
@@ -105,7 +102,6 @@ def test_what_is_missing_is_said() -> None:
     shown.__panel__()
     rest = words(shown.rest_html())
     assert "pass journal=" in rest
-    assert "price band 3" in rest
     assert "decide 2 10.0 20.0 20.0 20.0" in rest
 
 
@@ -124,7 +120,7 @@ def test_widget_turns() -> None:
     assert set(turns) == {"Costs by", "Cost", "Horizon", "Barrier"}
     assert all(isinstance(w, ipywidgets.Widget) for w in turns.values())
     turns["Costs by"].value = "hour"
-    assert shown.group == "hour"
+    assert shown.execution.group == "hour"
 
 
 # ---- a session that happened ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What costs leave of the forecasts, and what two ways of arbitration make of the same ones.
+"""What costs leave of the forecasts, what two ways of arbitration make of the same ones, and how the cost model did.
 
 Everything goes through the stage objects: :class:`CostModel` estimates, :class:`CostArbitrator` chooses. D decisions,
 H horizons, N symbols; alphas and costs are decimals over the horizon. NaN is unknown and is left out of every mean; a
@@ -12,13 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from workbench.analysis.tca import Fills, SentOrders, mean_cost, order_costs
 from workbench.analysis.what_if import Moment
+from workbench.config import CostSettings
 from workbench.core.arrays import FloatArray, IntArray
 from workbench.core.horizon import HORIZONS
 from workbench.core.types import Costs, State
-from workbench.core.units import BAR_MINUTES
+from workbench.core.units import BAR_MINUTES, BPS
 from workbench.decision.arbitration import CostArbitrator, after_round_trip
-from workbench.decision.costs import CostModel
+from workbench.decision.costs import PRIOR_ROWS, CostModel, CostObservations
 
 PARTS = ("spread", "volatility", "impact", "commission")
 """Parts of a one-way cost, as :class:`~workbench.core.types.Costs` names them."""
@@ -174,6 +176,99 @@ def day_groups(moments: Sequence[Moment], minutes: int = 30) -> IntArray:
     """(D,) how many whole `minutes` of the session had passed when each decision's bar began."""
     from_open = np.array([m.snapshot.bar_of_session for m in moments], np.int64)
     return np.asarray(from_open * BAR_MINUTES // minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedWeights:
+    """k1..k3 that `rows` executions of `orders` filled orders suggest, beside the `default`, (3,) each.
+
+    `se` is the standard error of the shrunk estimate, NaN where it stands at its bound 0 or too few rows tell; `prior`
+    in [0, 1] how much the default still weighs in it: PRIOR_ROWS/(rows + PRIOR_ROWS). `lacking` what a fit needs -> the
+    orders that lack it.
+    """
+
+    orders: int
+    rows: int
+    fitted: FloatArray
+    default: FloatArray
+    se: FloatArray
+    prior: float
+    lacking: dict[str, int]
+
+
+def fit_weights(seen: CostObservations, settings: CostSettings) -> FittedWeights:
+    """The fit of :meth:`CostModel.fit` to `seen`, with what can be said of its error.
+
+    With A the (rows, 3) design, P = PRIOR_ROWS * diag(mean A_j^2) and s^2 the residual variance:
+
+        se^2 = diag of s^2 (A'A + P)^-1 A'A (A'A + P)^-1
+
+    the variance of a ridge estimate (Hoerl & Kennard 1970); what shrinking biases it by is not in it.
+    """
+    model = CostModel(settings).fit(seen)
+    fitted = np.array([model.k1_, model.k2_, model.k3_])
+    impact = seen.sigma_1d * np.maximum(seen.participation, 0.0) ** settings.impact_exponent
+    design = np.stack([seen.spread, seen.sigma_exec, impact], axis=1)
+    usable = np.isfinite(design).all(axis=1) & np.isfinite(seen.cost)
+    needs = {
+        "mid when it was sent": seen.cost, "spread": seen.spread, "volatility of the window": seen.sigma_exec,
+        "volatility of a day": seen.sigma_1d, "expected volume": seen.participation,
+    }  # fmt: skip
+    return FittedWeights(
+        orders=len(seen.cost),
+        rows=model.rows_,
+        fitted=fitted,
+        default=np.array([settings.k1, settings.k2, settings.k3]),
+        se=_weight_errors(design[usable], seen.cost[usable], fitted),
+        prior=PRIOR_ROWS / (model.rows_ + PRIOR_ROWS),
+        lacking={name: missing for name, of in needs.items() if (missing := int((~np.isfinite(of)).sum()))},
+    )
+
+
+def _weight_errors(design: FloatArray, cost: FloatArray, fitted: FloatArray) -> FloatArray:
+    """(3,) standard errors of the weights that stand above their bound."""
+    out, free = np.full(3, np.nan), fitted > 0
+    left = len(cost) - int(free.sum())
+    if left <= 0 or not free.any() or not (design[:, free] != 0).any(axis=0).all():
+        return out
+    variance = float(((cost - design @ fitted) ** 2).sum()) / left
+    gram = design[:, free].T @ design[:, free]
+    inverse = np.linalg.inv(gram + np.diag(PRIOR_ROWS * gram.diagonal() / len(cost)))
+    out[free] = np.sqrt(variance * (inverse @ gram @ inverse).diagonal())
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class CostCalibration:
+    """What the cost model predicted against what was paid without commission, basis points, B groups of orders.
+
+    `predicted`, `paid` (B,) means weighted by value, `se` of `paid`, `orders` in each; `unknown` orders left out.
+    """
+
+    predicted: FloatArray
+    paid: FloatArray
+    se: FloatArray
+    orders: IntArray
+    unknown: int
+
+
+def cost_calibration(orders: SentOrders, fills: Fills, groups: int = 5) -> CostCalibration:
+    """Slippage against arrival in at most `groups` groups of as many filled orders, from the cheapest by prediction."""
+    paid = order_costs(orders, fills, "arrival_bps")
+    row = {ref: k for k, ref in enumerate(orders.order_ref)}
+    k = np.array([row[ref] for ref in fills.order_ref], np.int64)
+    value = np.bincount(k, weights=fills.quantity * fills.price, minlength=len(orders))
+    known = np.flatnonzero(np.isfinite(paid) & np.isfinite(orders.predicted) & (value > 0))
+    ranked = known[np.argsort(orders.predicted[known], kind="stable")]
+    parts = [part for part in np.array_split(ranked, min(groups, len(ranked)) or 1) if len(part)]
+    means = [mean_cost(paid[part], value[part], part) for part in parts]
+    return CostCalibration(
+        predicted=np.array([float(np.average(orders.predicted[p], weights=value[p])) / BPS for p in parts]),
+        paid=np.array([m.mean for m in means]),
+        se=np.array([m.se for m in means]),
+        orders=np.array([len(p) for p in parts], np.int64),
+        unknown=len(np.unique(k)) - len(known),
+    )
 
 
 def _mean(values: FloatArray, axis: int | None = None) -> FloatArray:

@@ -17,9 +17,10 @@ many were is told. Source: Perold (1988), The implementation shortfall; Kissell 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -29,6 +30,7 @@ from workbench.core.errors import DataError
 from workbench.core.units import BPS, NS_PER_SECOND
 from workbench.decision.costs import CostObservations
 
+T = TypeVar("T", "SentOrders", "Fills")
 NEW_YORK = ZoneInfo("America/New_York")
 SIZE_EDGES_USD = (1_000.0, 10_000.0, 100_000.0)
 """Edges between the buckets of order value."""
@@ -38,13 +40,16 @@ SIZE_EDGES_USD = (1_000.0, 10_000.0, 100_000.0)
 class SentOrders:
     """K orders that left. (K,) each; USD, NaN unknown.
 
-    `quantity` shares sent, `filled` of them, `cancelled`: it ended with shares unfilled; `replacements` changes.
-    `decision_mid`, `arrival_mid`, `interval_mid`: see the module; `spread` relative quoted at arrival, `sigma_exec` of
-    a return over the execution window, `sigma_1d` of a day's, `expected_volume` shares of that window; `bucket` the
-    time of day (:data:`~workbench.core.types.TIME_BUCKETS`).
+    `system` that wanted it (several that share it: joined by "+"); `quantity` shares sent, `filled` of them,
+    `cancelled`: it ended with shares unfilled; `replacements` changes. `decision_mid`, `arrival_mid`, `interval_mid`:
+    see the module; `spread` relative quoted at arrival (else at the decision), `sigma_exec` of a return over the
+    execution window, `sigma_1d` of a day's, `expected_volume` shares of that window; `bucket` the time of day
+    (:data:`~workbench.core.types.TIME_BUCKETS`); `predicted` one-way cost without commission that the model expected at
+    the decision for its reference trade, decimal.
     """
 
     order_ref: tuple[str, ...]
+    system: tuple[str, ...]
     symbol: tuple[str, ...]
     policy: tuple[str, ...]
     side: IntArray
@@ -60,6 +65,7 @@ class SentOrders:
     sigma_1d: FloatArray
     expected_volume: FloatArray
     bucket: IntArray
+    predicted: FloatArray
 
     def __post_init__(self) -> None:
         _freeze(self, ints=("side", "replacements", "bucket"), flags=("cancelled",))
@@ -162,6 +168,45 @@ def cost_lines(orders: SentOrders, fills: Fills) -> CostLines:
         impact_bps=side * (at_fill - arrival) / arrival / BPS,
         commission_bps=fills.commission / value / BPS,
     )
+
+
+def join(parts: Sequence[tuple[SentOrders, Fills]]) -> tuple[SentOrders, Fills]:
+    """The orders and fills of several sessions of one journal, oldest first, as one table each.
+
+    An order that two of them list (it outlived the first) stands once: as the later one has it.
+    """
+    if not parts:
+        raise DataError("nothing to put together: give the orders and fills of at least one session")
+    refs = [ref for orders, _ in parts for ref in orders.order_ref]
+    last = np.array(sorted({ref: k for k, ref in enumerate(refs)}.values()), np.int64)
+    return _stacked(SentOrders, [orders for orders, _ in parts], last), _stacked(Fills, [made for _, made in parts])
+
+
+def _stacked(table: type[T], parts: Sequence[T], rows: IntArray | None = None) -> T:
+    """Tables below one another; `rows` of them where not all are wanted."""
+    columns: dict[str, Any] = {}
+    for f in fields(table):  # type: ignore[arg-type]
+        values = [getattr(part, f.name) for part in parts]
+        if isinstance(values[0], tuple):
+            whole = [x for value in values for x in value]
+            columns[f.name] = tuple(whole if rows is None else (whole[k] for k in rows))
+        else:
+            whole_array = np.concatenate(values)
+            columns[f.name] = whole_array if rows is None else whole_array[rows]
+    return table(**columns)
+
+
+def order_costs(orders: SentOrders, fills: Fills, cost: str) -> FloatArray:
+    """(K,) one of COSTS for each order, bps: mean over its fills by value; NaN where one of them is unknown."""
+    lines = cost_lines(orders, fills)
+    paid = np.bincount(lines.order, weights=lines.value * getattr(lines, cost), minlength=len(orders))
+    value = np.bincount(lines.order, weights=lines.value, minlength=len(orders))
+    return np.asarray(np.divide(paid, value, out=np.full(len(orders), np.nan), where=value > 0))
+
+
+def by_system(orders: SentOrders, fills: Fills) -> tuple[CostGroup, ...]:
+    """One group per system; orders that several share are a group of their own."""
+    return _grouped(orders, fills, np.array(orders.system, dtype=object))
 
 
 def by_symbol(orders: SentOrders, fills: Fills) -> tuple[CostGroup, ...]:

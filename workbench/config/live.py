@@ -111,8 +111,9 @@ class LiveSettings(Branch):
     """The processes around a live system.
 
     `folder` holds the journal, the commands and the logs of an account; `journal` and `commands` are SQLAlchemy URLs
-    (empty: SQLite in the folder; give both for dashboards on another machine); `warmup_sessions` of bars fetched before the first decision; `reconcile_s` between reconciliations;
-    `watchdog_s` without a heartbeat after which the watchdog cancels our orders; `retention_days` of records.
+    (empty: SQLite in the folder; give both for dashboards on another machine); `warmup_sessions` of bars fetched before
+    the first decision; `reconcile_s` between reconciliations; `watchdog_s` without a heartbeat after which the watchdog
+    cancels our orders; `retention_days` of records.
     """
 
     folder: str = "runs/live"

@@ -9,12 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from workbench.core.calendar import iso_date, session_of
 from workbench.core.errors import WorkbenchError
 from workbench.dash.session_log import KINDS, Decided, SessionLog, decided
 from workbench.engine.codec import live_codec
@@ -37,7 +36,8 @@ KEPT_DECISIONS, KEPT_SESSIONS = 32, 4
 class Look:
     """What is known of a journal. `read_at`: when it was last read without an error, UTC ns by the machine's clock (0:
     never); `problem`: why it cannot be read now, empty where it can; `log`: the newest session; `pulse`: the newest
-    sign of life; `sessions`: all of them, in the order in which they began. `version` rises when anything is new."""
+    sign of life, by the clock of the engine's machine, and `heard_at` when it was first read, by this machine's;
+    `sessions`: all of them, in the order in which they began. `version` rises when anything is new."""
 
     version: int = 0
     read_at: int = 0
@@ -45,6 +45,7 @@ class Look:
     log: SessionLog | None = None
     pulse: Pulse | None = None
     sessions: tuple[SessionSummary, ...] = ()
+    heard_at: int = 0
 
     def status(self, now: int) -> dict[str, Any]:
         """The engine's state as :func:`~workbench.engine.status.read_status` gives it, from the journal alone.
@@ -58,7 +59,8 @@ class Look:
         pulse = self.pulse if self.pulse is not None and self.pulse.session == self.log.session else None
         if pulse is None:
             return {**state, "alive": False, "age_s": None, "phase": "dead", "error": "no sign of life was journaled"}
-        age = max(now - pulse.at, 0) / 1e9
+        heard_at = self.heard_at or now  # where the engine's clock is ahead, its silence shows by ours
+        age = max(now - pulse.at, now - heard_at, 0) / 1e9
         state["phase"] = pulse.phase
         patience = STUCK_S if pulse.phase in QUIET_PHASES else DEAD_AFTER_S
         alive = pulse.phase not in OVER and age < patience
@@ -120,7 +122,7 @@ class JournalFeed:
         with self._lock:
             if session not in self._past:
                 log = SessionLog(session)
-                with self._reading() as journal:
+                with self.reading() as journal:
                     _follow(journal, log)
                 self._past[session] = log
                 _forget(self._past, KEPT_SESSIONS)
@@ -130,17 +132,15 @@ class JournalFeed:
         """The decision in that entry of the journal; :class:`JournalError` where it cannot be read."""
         with self._lock:
             if number not in self._decisions:
-                with self._reading() as journal:
+                with self.reading() as journal:
                     self._decisions[number] = decided(journal.entry(number))
                 _forget(self._decisions, KEPT_DECISIONS)
             self._decisions.move_to_end(number)
             return self._decisions[number]
 
-    @contextmanager
-    def reading(self) -> Iterator[SqlJournal]:
-        """The journal, opened for reading, for what no log holds. Not for the event loop."""
-        with self._reading() as journal:
-            yield journal
+    def reading(self) -> SqlJournal:
+        """The journal, opened for reading, for what no log holds: close it. Not for the event loop."""
+        return open_journal(self.address)
 
     # ---- inside -----------------------------------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ class JournalFeed:
 
     def _read(self) -> None:
         anew = self._journal is None
-        journal = self._journal = self._journal or self._open()
+        journal = self._journal = self._journal or open_journal(self.address)
         look, pulse = self.look, journal.pulse()
         log, sessions = look.log, look.sessions
         if anew or log is None or (pulse is not None and pulse.session != log.session):
@@ -160,25 +160,38 @@ class JournalFeed:
             log = log if log is not None and log.session == newest else SessionLog(newest) if newest else None
         new = 0 if log is None else _follow(journal, log)
         changed = new or look.problem or log is not look.log or pulse != look.pulse
-        self.look = Look(look.version + bool(changed), time.time_ns(), "", log, pulse, sessions)
-
-    def _open(self) -> SqlJournal:
-        if isinstance(self.address, Path) and not self.address.exists():
-            raise JournalError(
-                f"there is no journal {self.address.name} in {self.address.parent}: `workbench live` makes one there, "
-                "or name another folder with --folder"
-            )
-        return SqlJournal(self.address, read_only=True, codec=live_codec())
-
-    @contextmanager
-    def _reading(self) -> Iterator[SqlJournal]:
-        with self._open() as journal:
-            yield journal
+        now = time.time_ns()
+        heard_at = look.heard_at if pulse == look.pulse else now
+        self.look = Look(look.version + bool(changed), now, "", log, pulse, sessions, heard_at)
 
     def _close(self) -> None:
         if self._journal is not None:
             self._journal.close()
             self._journal = None
+
+
+def open_journal(address: str | Path) -> SqlJournal:
+    """The journal at an address, to read it; :class:`JournalError` says what there is instead."""
+    if isinstance(address, Path) and not address.exists():
+        raise JournalError(
+            f"there is no journal {address.name} in {address.parent}: `workbench live` makes one there, or name "
+            "another folder with --folder"
+        )
+    return SqlJournal(address, read_only=True, codec=live_codec())
+
+
+def last_session(address: str | Path) -> str:
+    """The last session that decided anything; :class:`JournalError` where none did."""
+    with open_journal(address) as journal:
+        decided_last = journal.last("decision")
+        if decided_last is None:
+            raise JournalError(f"no session of the journal {journal.address} has decided anything yet")
+        return decided_last.session
+
+
+def label(s: SessionSummary) -> str:
+    """How a chooser names a session: the day that it traded last, and its id."""
+    return f"{iso_date(session_of(s.last_known_at))} · {s.session}"
 
 
 def _newest(sessions: tuple[SessionSummary, ...], pulse: Pulse | None) -> str:
@@ -187,10 +200,16 @@ def _newest(sessions: tuple[SessionSummary, ...], pulse: Pulse | None) -> str:
 
 
 def _follow(journal: SqlJournal, log: SessionLog) -> int:
-    """Let `log` take what is new of its session; how many entries that was."""
+    """Let `log` take what is new of its session; how many entries that was. :class:`JournalError` for an odd one."""
     new = 0
     for entry in journal.read(KINDS, session=log.session, after=log.number):
-        log.take(entry)
+        try:
+            log.take(entry)
+        except (LookupError, TypeError, AttributeError) as error:
+            raise JournalError(
+                f"entry {entry.number} ({entry.kind}) of session {log.session} is not of a form that this version "
+                f"knows ({error!r}); look at it with the version of the workbench that wrote it"
+            ) from error
         new += 1
     return new
 

@@ -127,7 +127,7 @@ class SessionLog:
     def _take_state(self, entry: Entry) -> None:
         self.state, self.state_at = entry.payload, entry.recorded_at
         for name, s in entry.payload["systems"].items():
-            if s.get("nav") is not None:
+            if "nav" in s:
                 figures = (_float(s[key]) for key in ("nav", "gross", "net", "profit_today", "drawdown"))
                 self.samples.append(Sample(entry.known_at, name, *figures))
 

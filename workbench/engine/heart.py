@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.commands import URGENT, Command, CommandError, CommandStore, read_panic
+from workbench.engine.following import LEFT, abandoned
 from workbench.logs import logger
 
 STATE = "engine.state.json"
@@ -23,10 +24,10 @@ STUCK_S = 120.0
 
 
 class Heart(threading.Thread):
-    """Writes ``engine.state.json`` every `every_s`, takes commands, watches panic.flag.
+    """Writes ``engine.state.json`` every `every_s`, takes commands, watches panic.flag and whoever follows the engine.
 
     `cancel_now(reason)` must be safe from this thread and never raise; `deliver(command)` hands a command to the step
-    thread, `refused(command, why)` one that the store refused, for the record.
+    thread, `tell(kind, payload)` what is to be journaled.
     """
 
     def __init__(
@@ -36,14 +37,14 @@ class Heart(threading.Thread):
         every_s: float,
         cancel_now: Callable[[str], None],
         deliver: Callable[[Command], None],
-        refused: Callable[[Command, str], None] = lambda command, why: None,
+        tell: Callable[[str, dict[str, Any]], None] = lambda kind, payload: None,
     ) -> None:
         super().__init__(name="heart", daemon=True)
         self.folder, self.store, self.every_s = folder, store, every_s
-        self._cancel_now, self._deliver, self._refused = cancel_now, deliver, refused
+        self._cancel_now, self._deliver, self._tell = cancel_now, deliver, tell
         self._view: dict[str, Any] = {"phase": "starting"}
         self._progress = time.monotonic()
-        self._panicked = ""
+        self._panicked = self._left_by = ""
         self._end = threading.Event()
         self._log = logger("heart")
 
@@ -66,8 +67,9 @@ class Heart(threading.Thread):
         if not stuck:
             self.write()
         self._hear_panic()
+        self._miss_follower()
         try:
-            for command in self.store.take(time.time_ns(), self._refused):
+            for command in self.store.take(time.time_ns(), self._tell_refused):
                 self._deliver(command)
                 if command.action in URGENT:
                     self._cancel_now(f"{command.action} by {command.issuer}")
@@ -89,6 +91,22 @@ class Heart(threading.Thread):
         self._end.set()
         self.join(5.0)
         self.write()
+
+    def _tell_refused(self, command: Command, why: str) -> None:
+        """A forgery is worth knowing of."""
+        self._tell("refused", {"command": command, "reason": why})
+
+    def _miss_follower(self) -> None:
+        """Do once what a follower left behind that is gone without a word."""
+        now = time.time_ns()
+        gone = abandoned(self.folder, now)
+        if gone is not None and gone.who != self._left_by:
+            self._tell("abandoned", {"by": gone.who, "silent s": round((now - gone.at) / 1e9), "left": gone.left})
+            if gone.left == "flatten":
+                why = f"flatten {LEFT}"
+                self._deliver(Command(f"left-{now}", "flatten", "", gone.who, "operator", why, now, now))
+                self._cancel_now(f"{gone.who} is gone")
+        self._left_by = "" if gone is None else gone.who
 
     def _hear_panic(self) -> None:
         action = read_panic(self.folder)

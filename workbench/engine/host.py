@@ -41,6 +41,7 @@ from workbench.engine.verify import runtime
 from workbench.execution.account_broker import AccountBroker
 from workbench.execution.broker import BrokerTimeout, NotConnected
 from workbench.execution.ibkr.accounts import AccountKind
+from workbench.execution.working import Touch, touch
 from workbench.journal import FallbackJournal, JournalError, SqlJournal
 from workbench.metrics import Metrics
 
@@ -83,8 +84,11 @@ class EngineHost:
         self.metrics, self.tally = Metrics(), LiveTally()
         self.around = AccountSurroundings(connection, account, clock, self.metrics, self.tally)
         self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self.told: queue.SimpleQueue[tuple[str, dict[str, Any]]] = queue.SimpleQueue()
+        """(kind, payload) that other threads have to say, to be journaled."""
         self._urgent: set[str] = set()  # ids of commands that end trading, not yet obeyed
         account.held = lambda: "to end trading was asked for" if self._urgent else ""
+        account.market = self._market
         self.desks: list[Desk] = []
         self.account_id = ""
         self.kind: AccountKind | str = "unknown"
@@ -136,7 +140,7 @@ class EngineHost:
             "account": greeting.account,
             "kind": str(greeting.kind),
             "runtime": runtime(),
-            "plan": self.plan.to_json(),
+            "plan": self.plan.to_public_json(),
             "bundles": {s.name: {"id": s.bundle.id, "digest": s.bundle.digest, "demo": s.demo} for s in self.systems},
         }
 
@@ -358,6 +362,9 @@ class EngineHost:
         self.account.poll_reports()
         if self.account.needs_facts(self.clock.now()):
             self._reconcile(self.clock.now())
+        while not self.told.empty():
+            kind, payload = self.told.get_nowait()
+            self._record(kind, self.clock.now(), payload)
         while not self.commands.empty():
             command = self.commands.get_nowait()
             outcome = self.obey(command)
@@ -435,6 +442,11 @@ class EngineHost:
                 bid[i], ask[i], age[i] = q.bid, q.ask, max(now - q.time, 0) / NS_PER_SECOND
         left = snapshot.minutes_to_close - max(now - snapshot.known_at, 0) / NS_PER_MINUTE
         return replace(snapshot, known_at=now, bid=bid, ask=ask, quote_age_s=age, minutes_to_close=max(left, 0.0))
+
+    def _market(self, now: int) -> Callable[[str], Touch]:
+        """The quotes of now, where they can be relied upon."""
+        told, oldest = self.connection.quotes(), self.settings.guards.max_quote_age_s
+        return lambda symbol: touch(told.get(symbol), now, oldest)
 
     def _record(self, kind: str, known_at: int, payload: dict[str, Any]) -> None:
         try:

@@ -34,7 +34,7 @@ class FileLock:
             file.seek(0)
             holder = file.read().strip() or "unknown"
             file.close()
-            raise LockHeld(f"{self.what} is in use by process {holder}; stop that engine first") from None
+            raise LockHeld(f"{self.what} is in use by process {holder}; end it first") from None
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()

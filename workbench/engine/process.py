@@ -82,7 +82,7 @@ class Engine:
             commands.acknowledge(left.id, "the engine ended before it was done", time.time_ns())
         self._commands = commands
         self._heart = Heart(folder, commands, plan.first.live.heartbeat_s, self._cancel_now, self._deliver,
-                            self._deliver_refused)  # fmt: skip
+                            self._tell)  # fmt: skip
         self._journal: SqlJournal | None = None
         self._beat_at = self._stated_at = -math.inf  # monotonic seconds of the last pulse and state in the journal
         self._end.callback(self._heart.stop)
@@ -223,8 +223,8 @@ class Engine:
                 self._log.error("not cancelled", order_id=order_id, error=str(error))
 
     def _acknowledge(self, command_id: str, outcome: str) -> None:
-        """Tell who asked what came of it; what panic.flag asked for is of no store."""
-        if command_id.startswith("panic-"):
+        """Tell who asked what came of it; what panic.flag or nobody asked for is of no store."""
+        if command_id.startswith(("panic-", "left-")):
             return
         try:
             self._commands.acknowledge(command_id, outcome, time.time_ns())
@@ -237,9 +237,9 @@ class Engine:
         else:
             self.host.ask(command)
 
-    def _deliver_refused(self, command: Command, why: str) -> None:
+    def _tell(self, kind: str, payload: dict[str, Any]) -> None:
         if self.host is not None:
-            self.host.refused.put((command, why))
+            self.host.told.put((kind, payload))
 
 
 def state_file(folder: Path) -> Path:

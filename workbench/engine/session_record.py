@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
-from workbench.analysis.tca import Fills, SentOrders
+from workbench.analysis.tca import Fills, SentOrders, join
+from workbench.config import CostSettings
 from workbench.core.arrays import FloatArray, IntArray
 from workbench.core.calendar import iso_time
 from workbench.core.errors import WorkbenchError
 from workbench.core.types import Book, Decision, Fill, OrderIntent, Snapshot
+from workbench.engine.plan import EnginePlan
 from workbench.execution.order_states import OrderState
+from workbench.execution.policies import ON_CLOSE
 from workbench.journal import Entry, SqlJournal
 
 Values = tuple[float, ...]
@@ -27,7 +30,7 @@ class SessionRecord:
     `nav` sum over the systems at each decision time from when all have decided, a system that did not decide then as it
     stood last; `sent` and `fills` as transaction-cost analysis takes them;
     `held_back` rule -> orders it dropped or reduced; `modes` (system, mode, reason) as they changed; `latencies` stage
-    -> count, p50_s, p95_s, p99_s, max_s.
+    -> count, p50_s, p95_s, p99_s, max_s; `costs` the settings of the cost model.
     """
 
     session: str
@@ -42,6 +45,27 @@ class SessionRecord:
     held_back: Mapping[str, int]
     modes: tuple[tuple[str, str, str], ...]
     latencies: Mapping[str, Mapping[str, float]]
+    costs: CostSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Executions:
+    """What one or several sessions executed: as `SessionRecord` has it, an order that outlived a session once."""
+
+    sessions: tuple[str, ...]
+    sent: SentOrders
+    fills: Fills
+    held_back: Mapping[str, int]
+    costs: CostSettings
+
+
+def together(records: Sequence[SessionRecord]) -> Executions:
+    """The executions of sessions of one journal, oldest first; the settings are those of the last one."""
+    if not records:
+        raise WorkbenchError("no session to put together: give at least one record")
+    sent, fills = join([(r.sent, r.fills) for r in records])
+    held = sum((Counter(r.held_back) for r in records), Counter[str]())
+    return Executions(tuple(r.session for r in records), sent, fills, dict(held.most_common()), records[-1].costs)
 
 
 def read_session(journal: SqlJournal, session: str) -> SessionRecord:
@@ -58,6 +82,8 @@ def read_session(journal: SqlJournal, session: str) -> SessionRecord:
         _rule(order.reason) for entry in journal.read("held_back", session=session) for order in entry.payload["orders"]
     )
     last = journal.last("cycle", session=session)
+    plan = EnginePlan.from_json(about.payload["plan"])
+    fills = _fills(journal, session)
     return SessionRecord(
         session=session,
         kind=str(about.payload["kind"]),
@@ -66,13 +92,14 @@ def read_session(journal: SqlJournal, session: str) -> SessionRecord:
         decisions=len(decisions),
         missed=sum(1 for _ in journal.read("missed", session=session)),
         nav=tuple(float(nav) for (nav,) in _together(navs).values()),
-        sent=_sent(journal, session, decisions),
-        fills=_fills(journal, session),
+        sent=_sent(journal, session, decisions, fills, plan),
+        fills=fills,
         held_back=dict(held.most_common()),
         modes=tuple(
             (e.system, str(e.payload["to"]), str(e.payload["reason"])) for e in journal.read("mode", session=session)
         ),
         latencies={} if last is None else last.payload["latency"]["latencies"],
+        costs=plan.first.costs,
     )
 
 
@@ -138,18 +165,30 @@ class Happening:
     text: str
 
 
-_TOLD = ("mode", "command", "refused", "missed", "failed", "no_daily", "reconcile_failed", "dropped", "stopped")
+TOLD = (
+    "mode",
+    "command",
+    "refused",
+    "abandoned",
+    "missed",
+    "failed",
+    "no_daily",
+    "reconcile_failed",
+    "dropped",
+    "stopped",
+)
 
 
 def read_happenings(journal: SqlJournal, session: str) -> tuple[Happening, ...]:
     """Modes, commands, breaches, missed bars and failures of `session`, in order."""
-    out = []
-    for e in journal.read((*_TOLD, "decision"), session=session):
-        if e.kind == "decision":
-            out += [Happening(e.known_at, "breach", e.system, _breach(b)) for b in e.payload["decision"].breaches]
-        else:
-            out.append(Happening(e.known_at, e.kind, e.system, _in_words(e)))
-    return tuple(out)
+    return tuple(h for e in journal.read((*TOLD, "decision"), session=session) for h in happenings_of(e))
+
+
+def happenings_of(e: Entry) -> tuple[Happening, ...]:
+    """What an entry of a kind in TOLD tells, or the breaches of a decision."""
+    if e.kind == "decision":
+        return tuple(Happening(e.known_at, "breach", e.system, _breach(b)) for b in e.payload["decision"].breaches)
+    return (Happening(e.known_at, e.kind, e.system, _in_words(e)),)
 
 
 def _breach(b: Any) -> str:
@@ -207,42 +246,73 @@ def _rule(reason: str) -> str:
     return reason.split(":")[0]
 
 
-def _sent(journal: SqlJournal, session: str, decisions: list[Entry]) -> SentOrders:
-    """Every account order of the session, with what was known of its symbol when it was decided."""
-    facts = {(e.known_at, s): (e.payload["snapshot"], i) for e in decisions
+def _sent(journal: SqlJournal, session: str, decisions: list[Entry], fills: Fills, plan: EnginePlan) -> SentOrders:
+    """Every account order of the session, and those of earlier ones that it filled, with what was known of them."""
+    facts = {(e.system, e.known_at, s): (e.payload["snapshot"], e.payload["decision"].costs, i) for e in decisions
              for i, s in enumerate(e.payload["decision"].symbols)}  # fmt: skip
-    ends = _ends(journal, session)
-    lines: list[tuple[Any, ...]] = []
-    for entry in journal.read("orders", session=session):
-        for sent in entry.payload["orders"]:
-            o, ref = sent["order"], sent["order"]["order_ref"]
-            state, done = ends.get(ref, ("", 0.0))
-            snapshot, i = facts.get((sent["decided_at"], o["symbol"]), (None, 0))
-            known: tuple[Any, ...] = _known(snapshot, i)
-            mid = np.nan if sent["arrival_mid"] is None else sent["arrival_mid"]
-            lines.append(
-                (ref, o["symbol"], o["algo"] or o["order_type"], o["side"], float(o["quantity"]), done,
-                 state == OrderState.CANCELLED, mid, *known)
-            )  # fmt: skip
-    columns: list[tuple[Any, ...]] = list(zip(*lines)) if lines else [()] * 13
-    ref, symbol, policy, side, quantity, filled, cancelled, mid, *rest = columns
-    width, sigma_exec, sigma_1d, volume, bucket = rest
-    unknown = np.full(len(lines), np.nan)
-    return SentOrders(
-        order_ref=tuple(ref), symbol=tuple(symbol), policy=tuple(policy), side=np.array(side, np.int64),
-        quantity=_floats(quantity), filled=_floats(filled), cancelled=np.array(cancelled, bool),
-        replacements=np.zeros(len(lines), np.int64), decision_mid=_floats(mid), arrival_mid=unknown,
-        interval_mid=unknown, spread=_floats(width), sigma_exec=_floats(sigma_exec), sigma_1d=_floats(sigma_1d),
-        expected_volume=_floats(volume), bucket=np.array(bucket, np.int64),
-    )  # fmt: skip
+    ends, changes = _ends(journal, session), _changes(journal, session)
+    policies = {s.system.name: s.execution.policy for s in plan.systems}
+    lines = []
+    for sent in _orders(journal, session, set(fills.order_ref)):
+        o, ref, system = sent["order"], sent["order"]["order_ref"], sent["shares"][0]["system"]
+        state, done = ends.get(ref, ("", 0.0))
+        mid, width = _quote_at_sending(sent)
+        known = _known(*facts.get((system, sent["decided_at"], o["symbol"]), (None, None, 0)))
+        line = {
+            "order_ref": ref, "system": "+".join(sorted({s["system"] for s in sent["shares"]})), "symbol": o["symbol"],
+            "policy": _policy(o, policies.get(system, "")), "side": o["side"], "quantity": o["quantity"],
+            "filled": done, "cancelled": state == OrderState.CANCELLED, "replacements": changes[ref],
+            "decision_mid": _float(sent["arrival_mid"]), "arrival_mid": mid, "interval_mid": np.nan, **known,
+        }  # fmt: skip
+        lines.append(line if width != width else line | {"spread": width})
+    columns = {f.name: [line[f.name] for line in lines] for f in fields(SentOrders)}
+    texts = ("order_ref", "system", "symbol", "policy")
+    return SentOrders(**{name: tuple(c) if name in texts else np.array(c) for name, c in columns.items()})  # type: ignore[arg-type]
 
 
-def _known(snapshot: Any, i: int) -> tuple[float, float, float, float, int]:
-    """Spread, sigma of a bar and of a day, expected volume of the next bar, time bucket; NaN where unknown."""
+def _orders(journal: SqlJournal, session: str, filled: set[str]) -> Iterator[Mapping[str, Any]]:
+    """The orders that the session sent; first those of earlier sessions that are among the `filled`."""
+    ours = [sent for e in journal.read("orders", session=session) for sent in e.payload["orders"]]
+    if strange := filled - {sent["order"]["order_ref"] for sent in ours}:
+        for entry in journal.read("orders"):
+            yield from (s for s in entry.payload["orders"] if s["order"]["order_ref"] in strange)
+    yield from ours
+
+
+def _policy(order: Mapping[str, Any], wanted: str) -> str:
+    """How an order left: as the policy that its system wanted, or what that gave way to."""
+    if order["order_type"] in ON_CLOSE:
+        return "closing auction"
+    if order["order_type"] == "MKT":
+        return "market"
+    if order["algo"]:
+        return str(order["algo"]).lower()
+    return "marketable_limit" if wanted in ("", "adaptive") else wanted
+
+
+def _quote_at_sending(sent: Mapping[str, Any]) -> tuple[float, float]:
+    """Mid and relative spread as an order left; NaN where no sound quote was known, and in journals without it."""
+    bid, ask = map(_float, sent.get("quote_at_sending", (None, None)))
+    mid = (bid + ask) / 2
+    return mid, (ask - bid) / mid
+
+
+def _known(snapshot: Any, costs: Any, i: int) -> dict[str, float]:
+    """What was known of a symbol at the decision; NaN where unknown. An order works until its bar ends."""
     if snapshot is None:
-        return np.nan, np.nan, np.nan, np.nan, 0
+        unknown = ("spread", "sigma_exec", "sigma_1d", "expected_volume", "predicted")
+        return dict.fromkeys(unknown, np.nan) | {"bucket": 0}
     s = snapshot
-    return s.spread[i], s.sigma_5m[i], s.sigma_1d[i], s.expected_volume[0, i], s.bucket
+    return {
+        "spread": s.spread[i], "sigma_exec": s.sigma_5m[i], "sigma_1d": s.sigma_1d[i],
+        "expected_volume": s.expected_volume[0, i], "bucket": s.bucket,
+        "predicted": costs.spread[i] + costs.volatility[i] + costs.impact[i],
+    }  # fmt: skip
+
+
+def _changes(journal: SqlJournal, session: str) -> Counter[str]:
+    """order_ref -> changes of its limit that were recorded."""
+    return Counter(e.payload["order_ref"] for e in journal.read("change", session=session))
 
 
 def _ends(journal: SqlJournal, session: str) -> dict[str, tuple[str, float]]:
@@ -255,29 +325,47 @@ def _ends(journal: SqlJournal, session: str) -> dict[str, tuple[str, float]]:
 
 def _fills(journal: SqlJournal, session: str) -> Fills:
     """Every execution of the session as it stood at the end: corrected ones as corrected."""
-    rows: dict[str, dict[str, Any]] = {}  # execId without its revision -> fill
-    commissions: Counter[str] = Counter()
-    for entry in journal.read(("fill", "correction", "commission"), session=session):
-        p = entry.payload
-        if entry.kind == "commission":
-            commissions[_name(p["exec_id"])] += p["amount"]
-            continue
-        fill = p["fill"] if entry.kind == "fill" else p["after"]
-        if not p.get("internal"):
-            rows[_name(fill["exec_id"])] = fill
-    made = list(rows.items())
+    tally = FillTally()
+    for entry in journal.read(FILL_KINDS, session=session):
+        tally.take(entry)
+    commissions, made = tally.commissions, list(tally.rows.items())
     return Fills(
         order_ref=tuple(f["order_ref"] for _, f in made),
         quantity=_floats([f["quantity"] for _, f in made]),
         price=_floats([f["price"] for _, f in made]),
         commission=_floats([commissions.get(name, np.nan) for name, _ in made]),
-        mid=_floats([np.nan if f["mid"] is None else f["mid"] for _, f in made]),
+        mid=_floats([_float(f["mid"]) for _, f in made]),
         time=np.array([f["time"] for _, f in made], np.int64),
     )
 
 
+FILL_KINDS = ("fill", "correction", "commission")
+
+
+class FillTally:
+    """The executions of a session as they stand: `rows` execId without its revision -> fill, `commissions` -> USD."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.commissions: Counter[str] = Counter()
+
+    def take(self, entry: Entry) -> None:
+        """Take in an entry of one of FILL_KINDS; what systems of the account dealt among themselves is no execution."""
+        p = entry.payload
+        if entry.kind == "commission":
+            self.commissions[_name(p["exec_id"])] += p["amount"]
+            return
+        fill = p["fill"] if entry.kind == "fill" else p["after"]
+        if not p.get("internal"):
+            self.rows[_name(fill["exec_id"])] = fill
+
+
 def _name(exec_id: str) -> str:
     return exec_id.rsplit(".", 1)[0]
+
+
+def _float(value: float | None) -> float:
+    return np.nan if value is None else float(value)
 
 
 def _floats(values: Any) -> FloatArray:

@@ -31,15 +31,26 @@ from workbench.execution.outside import Outside
 from workbench.execution.reconcile import Cancel, Reconciliation, reconcile
 from workbench.execution.recording import Recorder
 from workbench.execution.records import flat, report_payload
-from workbench.execution.reports import AccountReport, CommissionReport, Facts, Link, LinkReport, Report
+from workbench.execution.reports import (
+    AccountReport,
+    CommissionReport,
+    ExecutionReport,
+    Facts,
+    Link,
+    LinkReport,
+    Report,
+)
 from workbench.execution.restoring import Rebuilt, rebuild
-from workbench.execution.sending import number_orders, place_all, sift, write_ahead
+from workbench.execution.sending import Quoted, number_orders, place_all, sift, write_ahead
 from workbench.execution.system_broker import SystemBroker, VirtualBook
+from workbench.execution.working import UNKNOWN
 from workbench.gateway.events import Filled, Rejected
 from workbench.journal import Entry, Journal
 
 FACTS_EVERY_NS = 2 * NS_PER_SECOND
 """Facts are not asked for more often than this, whatever is in doubt."""
+HEARD_NS = 5 * NS_PER_SECOND
+"""An execution that is older when it is heard of happened at quotes that are gone. Its time is in whole seconds."""
 
 
 def is_ours(order_ref: str) -> bool:
@@ -81,6 +92,8 @@ class AccountBroker:
         """Reports of the broker so far."""
         self.held: Callable[[], str] = str
         """Why nothing may be sent at this moment; empty where it may."""
+        self.market: Callable[[int], Quoted] = lambda now: lambda symbol: UNKNOWN
+        """Bid and ask of every symbol at `now` (UTC ns), for the record alone: nothing is traded by it."""
         self._recorder = Recorder(journal, fallback)
         self._dealer = Dealer()
         self._books: dict[str, VirtualBook] = {}  # system -> its book with every recorded event
@@ -195,8 +208,9 @@ class AccountBroker:
         done = False
         try:
             planned, numbered = write_ahead(
-                self._recorder, lambda p: number_orders(self.connection, self.ledger, p), kept, positions, now, refuse
-            )
+                self._recorder, lambda p: number_orders(self.connection, self.ledger, p), kept, positions, now, refuse,
+                self.market(now),
+            )  # fmt: skip
             done = True
         except NotConnected as error:
             refused.extend((w, str(error)) for w in kept)
@@ -366,7 +380,13 @@ class AccountBroker:
             self._reports.popleft()
         if isinstance(report, LinkReport):
             self._link(report.link)
-        self._settle(self.ledger.apply(report, now))
+        self._settle(self.ledger.apply(report, now, self._mid_at(report, now)))
+
+    def _mid_at(self, report: Report, now: int) -> float:
+        """The mid at an execution that is heard of as it happens; NaN of one told later."""
+        if not isinstance(report, ExecutionReport) or abs(now - report.time) > HEARD_NS:
+            return nan
+        return sum(self.market(now)(report.symbol)) / 2
 
     def _link(self, link: Link) -> None:
         if link in (Link.DATA_LOST, Link.DATA_BACK):

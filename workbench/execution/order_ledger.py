@@ -8,6 +8,7 @@ facts settle it (:mod:`.reconcile`). Nothing here does I/O; `now` is UTC ns of o
 from __future__ import annotations
 
 from dataclasses import replace
+from math import nan
 
 from workbench.core.errors import DataError
 from workbench.core.units import NS_PER_SECOND
@@ -96,11 +97,14 @@ class OrderLedger:
 
     # ---- what the broker says -----------------------------------------------------------------------------------
 
-    def apply(self, report: Report, now: int) -> tuple[LiveEvent, ...]:
-        """Events that follow from `report`; none if it says nothing new or concerns no order of ours."""
+    def apply(self, report: Report, now: int, mid: float = nan) -> tuple[LiveEvent, ...]:
+        """Events that follow from `report`; none if it says nothing new or concerns no order of ours.
+
+        `mid`: of the market as an execution is heard of, NaN unknown; kept with the fill, and nothing depends on it.
+        """
         match report:
             case ExecutionReport():
-                return self._execution(report, now)
+                return self._execution(report, now, mid)
             case CommissionReport():
                 return self._commission(report)
             case OrderReport():
@@ -244,7 +248,7 @@ class OrderLedger:
 
     # ---- inside -------------------------------------------------------------------------------------------------
 
-    def _execution(self, report: ExecutionReport, now: int) -> tuple[LiveEvent, ...]:
+    def _execution(self, report: ExecutionReport, now: int, mid: float = nan) -> tuple[LiveEvent, ...]:
         entry = self.find(report)
         if entry is None:
             self.executions.outside(report)
@@ -253,7 +257,9 @@ class OrderLedger:
         if change is None:
             return ()
         claimed = self._learn(entry, report, now)
-        before, after = change
+        before = change[0]
+        after = replace(change[1], mid=mid if before is None else before.mid)  # a correction does not move the market
+        self.executions.restore(after)
         entry.missed_at = 0
         entry.filled += after.quantity - (before.quantity if before else 0)
         entry.settle_gap(now)
@@ -264,7 +270,7 @@ class OrderLedger:
         self._after_fill(entry, now)
         if before is not None:
             return (*claimed, Corrected(entry.order_ref, entry.symbol, before, after, after.time))
-        filled = Filled(after, max(entry.remaining, 0), float("nan"), float("nan"))
+        filled = Filled(after, max(entry.remaining, 0), nan, nan)
         return (*claimed, filled, *self._due(after.exec_id))
 
     def _after_fill(self, entry: AccountOrder, now: int) -> None:

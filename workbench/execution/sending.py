@@ -12,9 +12,11 @@ from workbench.execution.order_states import OrderState
 from workbench.execution.recording import Recorder
 from workbench.execution.records import flat
 from workbench.execution.reports import OutgoingOrder
+from workbench.execution.working import Touch
 from workbench.journal import JournalError
 
 Refuse = Callable[[Wish, str], None]
+Quoted = Callable[[str], Touch]  # symbol -> its bid and ask
 
 
 def sift(
@@ -52,15 +54,17 @@ def write_ahead(
     positions: Mapping[str, Mapping[str, int]],
     now: int,
     refuse: Refuse,
+    quoted: Quoted,
 ) -> tuple[Netted, tuple[tuple[NetOrder, OutgoingOrder], ...]]:
     """What is recorded and may now be sent. Where the journal refuses: only what reduces, recorded in the fallback.
 
-    `number` gives the orders their ids; `positions` of each system. :class:`JournalError` if neither takes it.
+    `number` gives the orders their ids; `positions` of each system; `quoted` the market as it is now, recorded with the
+    orders for those who ask later what sending them cost. :class:`JournalError` if neither takes it.
     """
     planned = net(wishes)
     numbered = number(planned)
     try:
-        recorder.journal.record("orders", now, _payload(planned, numbered))
+        recorder.journal.record("orders", now, _payload(planned, numbered, quoted))
         recorder.down = False
     except JournalError as error:
         recorder.down = True
@@ -73,7 +77,7 @@ def write_ahead(
         if recorder.fallback is None:
             raise
         if numbered:
-            recorder.fallback.record("orders", now, _payload(planned, numbered))
+            recorder.fallback.record("orders", now, _payload(planned, numbered, quoted))
     return planned, numbered
 
 
@@ -132,12 +136,14 @@ def number_orders(
     return tuple(numbered)
 
 
-def _payload(planned: Netted, numbered: Sequence[tuple[NetOrder, OutgoingOrder]]) -> dict[str, Any]:
+def _payload(planned: Netted, numbered: Sequence[tuple[NetOrder, OutgoingOrder]], quoted: Quoted) -> dict[str, Any]:
+    """`arrival_mid` is the mid at the decision, as intents call it; `quote_at_sending` (bid, ask) as it leaves."""
     orders = [
         {
             "order": flat(sent),
             "decided_at": net_order.decided_at,
             "arrival_mid": flat(net_order.arrival_mid),
+            "quote_at_sending": flat(quoted(sent.symbol)),
             "shares": flat(net_order.shares),
         }
         for net_order, sent in numbered

@@ -13,7 +13,7 @@ halt, where a reopening auction would fill them at a price that nobody has seen 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import isfinite, nan
 
 from workbench.config import ExecutionSettings, GuardSettings
 from workbench.core.errors import DataError
@@ -21,6 +21,10 @@ from workbench.core.types import OrderIntent
 from workbench.core.units import BPS, NS_PER_SECOND
 from workbench.execution.policies import ON_CLOSE, between, marketable_limit, sound
 from workbench.execution.reports import Quote
+
+Touch = tuple[float, float]
+"""Best bid and ask, USD; both NaN where they cannot be relied upon."""
+UNKNOWN: Touch = (nan, nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,20 @@ def unsoundness(quote: Quote, arrival_mid: float, now: int, guards: GuardSetting
     if isfinite(arrival_mid) and abs(mid / arrival_mid - 1) > guards.max_price_move:
         return f"the mid {mid:g} left {arrival_mid:g} by more than max_price_move {guards.max_price_move:g}"
     return ""
+
+
+def touch(quote: Quote | None, now: int, max_age_s: float) -> Touch:
+    """Bid and ask of a quote that tells the market of `now`: real-time, not crossed, at most `max_age_s` old.
+
+    However wide: what a wide market cost is to be known most of all.
+
+    >>> q = Quote("A", 9.99, 10.01, 1.0, 1.0, 10.0, 10**9, False, nan, False)
+    >>> touch(q, 3 * 10**9, 5.0), touch(q, 9 * 10**9, 5.0), touch(None, 0, 5.0)
+    ((9.99, 10.01), (nan, nan), (nan, nan))
+    """
+    if quote is None or quote.delayed or quote.time <= 0 or not sound(quote.bid, quote.ask):
+        return UNKNOWN
+    return (quote.bid, quote.ask) if now - quote.time <= max_age_s * NS_PER_SECOND else UNKNOWN
 
 
 def _step(order: AtWork, quote: Quote, now: int, bar_end: int, settings: ExecutionSettings) -> Action:

@@ -20,7 +20,7 @@ from workbench.config import Settings
 from workbench.core.digest import digest
 from workbench.core.errors import ArtifactError, ConfigError, WorkbenchError
 
-ONLY_SHOWS = ("widgets/", "cli", "doctor")
+ONLY_SHOWS = ("widgets/", "dash/", "schedule/", "cli", "doctor")
 """Sources that no result depends on, by how their path begins."""
 STEPS = ("data", "train", "blend", "calibrate", "backtest", "live", "report")
 
@@ -42,7 +42,9 @@ class Workspace:
         if blocked is not None:
             raise ConfigError(f"workspace {self.root}: {blocked} is a file; name a folder with --out")
         self.root.mkdir(parents=True, exist_ok=True)
-        write_atomically(config, settings.to_toml())
+        text = settings.to_toml()
+        if not config.is_file() or config.read_text(encoding="utf-8") != text:  # who only reads leaves it alone
+            write_atomically(config, text)
 
     @classmethod
     def existing(cls, root: Path | str) -> Workspace:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+from workbench.core.calendar import iso_time
 from workbench.engine.plan import EnginePlan
+from workbench.engine.session_record import Happening
 from workbench.widgets import html
+from workbench.widgets.live_path import NAN, Figures
 
 Status = Mapping[str, Any]
 OVER = {
-    "none": "No engine has run here yet. Start starts one; it goes on when this notebook ends.",
-    "stopped": "The engine has been stopped: its orders are cancelled, its positions are kept. Start goes on from the "
-    "journal.",
+    "none": "No engine has run here yet. Start, or `workbench live`, starts one; it goes on when this page is closed.",
+    "stopped": "The engine has been stopped: its orders are cancelled, its positions are kept. Start, or "
+    "`workbench live`, goes on from the journal.",
+    "past": "This session is over: what is shown is how it ended.",
 }
 BUSY = ("starting", "connecting", "reconciling", "warming up")
 SLOW_BEATS = 3
@@ -22,9 +26,22 @@ STAGES = ("lag", "gather", "features", "decide", "send", "cycle", "reconcile")
 MODE_STYLE = {"LIVE": "good", "DEGRADED": "bad", "OBSERVE": "bad", "EMERGENCY": "bad"}
 
 
-def banner(status: Status, plan: EnginePlan) -> str:
-    """Whose money it is, and everything that makes the page other than a healthy engine's."""
-    return _money(status, plan) + "".join(_troubles(status))
+LOUD = ("command", "refused", "mode", "failed", "missed")
+"""Kinds of happenings that stand out."""
+
+
+def banner(status: Status, plan: EnginePlan | None) -> str:
+    """Whose money it is, and everything that makes the page other than a healthy engine's. `plan` None: unknown."""
+    return ("" if plan is None else _money(status, plan)) + "".join(_troubles(status))
+
+
+def figures(system: Mapping[str, Any]) -> Figures:
+    """NAV, gross, net, P&L today and drawdown in the state of one system; NaN unknown."""
+    nav, gross, net, profit, down = (
+        NAN if system.get(key) is None else float(system[key])
+        for key in ("nav", "gross", "net", "profit_today", "drawdown")
+    )
+    return nav, gross, net, profit, down
 
 
 def state_facts(status: Status) -> str:
@@ -127,6 +144,40 @@ def latency_table(latencies: Mapping[str, Mapping[str, Any]], stages: Iterable[s
     return html.table(["stage", "times", "p50 ms", "p95 ms", "p99 ms", "max ms"], rows, caption="Latencies by stage")
 
 
+def fills_table(fills: Iterable[Mapping[str, Any]], commissions: Mapping[str, float]) -> str:
+    """Executions, as a session's tally has them; the order is theirs. `commissions`: execId -> USD."""
+    rows = []
+    for f in fills:
+        mid, side = f.get("mid"), f["side"]
+        known = mid is not None and mid == mid and mid > 0
+        slip = side * (f["price"] / mid - 1) if mid is not None and known else NAN
+        way = html.mark("buy", "good") if side > 0 else html.mark("sell", "bad")
+        paid = commissions.get(str(f["exec_id"]).rsplit(".", 1)[0])
+        rows.append([_clock(iso_time(f["time"])), f["symbol"], way, f["quantity"], f"{f['price']:,.4g}"
+                     if f["price"] < 1 else f"{f['price']:,.2f}", html.bps(slip, 1),
+                     None if paid is None else f"{paid:.2f}"])  # fmt: skip
+    if not rows:
+        return _nothing("Fills", "none in this session")
+    columns = ["time (UTC)", "symbol", "side", "shares", "price USD", "against mid (bps)", "commission USD"]
+    return html.table(columns, rows, caption="Fills, newest first", left=("symbol", "side"))
+
+
+def happenings_table(happenings: Sequence[Happening], most: int = 40) -> str:
+    """The newest first: modes, failures, commands with who and why, refused ones too; breaches, of which there can be
+    many, in a table of their own. At most `most` of either."""
+    kinds = [[h for h in reversed(happenings) if (h.kind == "breach") is breach][:most] for breach in (False, True)]
+    others, breaches = ([[_clock(iso_time(h.at)), h.kind, h.system, h.text] for h in of] for of in kinds)
+    if not others and not breaches:
+        return _nothing("Happenings", "no change of mode, no breach, no command, no missed bar")
+    marked = [[at, html.mark(kind, "bad" if kind in LOUD else "dim"), *rest] for at, kind, *rest in others]
+    left, columns = ("what", "system", "in words"), ["time (UTC)", "what", "system", "in words"]
+    told = html.table(columns, marked, caption="Commands, modes and failures, newest first", left=left)
+    if breaches:
+        rows = [[at, system, text] for at, _, system, text in breaches]
+        told += html.table([columns[0], *columns[2:]], rows, caption="Limits reached, newest first", left=left)
+    return told
+
+
 def data_age_s(status: Status) -> float | None:
     """Seconds of the market's clock since the end of the last bar; None where either is unknown.
 
@@ -146,7 +197,8 @@ def _money(status: Status, plan: EnginePlan) -> str:
     kind, account, broker = status.get("kind"), status.get("account"), plan.first.broker
     wanted = plan.first.system.live_account
     if kind == "live" or (kind is None and wanted):
-        return _red(f"REAL MONEY: account {account or wanted}. Every command below acts on it.")
+        acts = "" if status.get("phase") == "past" else " Every command below acts on it."
+        return _red(f"REAL MONEY: account {account or wanted}.{acts}")
     if kind == "paper":
         return html.note(f"Paper account {account}: the broker's play money, real market.")
     if kind == "simulated" or (kind is None and not broker.host):

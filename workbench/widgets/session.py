@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import holoviews as hv
+import ipywidgets
 import numpy as np
 import panel as pn
 import param
@@ -22,20 +23,15 @@ from workbench.journal import SqlJournal
 from workbench.research.session_outcomes import SessionOutcomes, live_calibration, live_drift, live_ic, session_outcomes
 from workbench.widgets import html, style
 from workbench.widgets.base import StageView
+from workbench.widgets.controls import control
+from workbench.widgets.execution import ExecutionView, block, mean_text
 from workbench.widgets.live_tables import latency_table
 
-GROUPS: dict[str, Callable[[tca.SentOrders, tca.Fills], tuple[tca.CostGroup, ...]]] = {
-    "symbol": tca.by_symbol, "hour": tca.by_hour, "order value": tca.by_size, "policy": tca.by_policy,
-}  # fmt: skip
-COSTS = {
-    "slippage against the decision": "decision_bps", "spread paid": "spread_bps", "impact": "impact_bps",
-    "commission": "commission_bps",
-}  # fmt: skip
 HORIZONS = [h.label for h in INTRADAY_HORIZONS]
 FEW_ROWS = 200
 SHOWN_FEATURES = 10
 NEED_JOURNAL = "pass journal= (the journal that the record was read from) to see this"
-NEED_HISTORY = "pass history= (job.history, what the models were trained on) to see the drift of features"
+NEED_HISTORY = "to see how far features are from what the models were trained on, pass history= (job.history)"
 NEED_VERDICT = "pass verdict=verify_session(journal, record.session) to see whether live did what research promised"
 
 
@@ -47,10 +43,8 @@ class SessionView(StageView):
     """
 
     title: ClassVar[str] = "Session report"
-    turns: ClassVar[tuple[str, ...]] = ("group", "cost", "horizon", "side")
+    turns: ClassVar[tuple[str, ...]] = ("horizon", "side")
 
-    group = param.Selector(default="symbol", objects=list(GROUPS), label="Costs by", doc="How orders are put together")
-    cost = param.Selector(default="decision_bps", objects=COSTS, label="Cost", doc="Which cost the bars show")
     horizon = param.Selector(default="5m", objects=HORIZONS, label="Horizon", doc="Of the barrier probabilities")
     side = param.Selector(default="peak", objects=["peak", "valley"], label="Barrier", doc="Peak: a fall comes first")
 
@@ -63,6 +57,7 @@ class SessionView(StageView):
         verdict: Verdict | None = None,
     ) -> None:
         self.record, self.verdict = record, verdict
+        self.execution = ExecutionView(record)
         self.path: SessionPath | None = None
         self.outcomes: SessionOutcomes | None = None
         self.drift: FeatureDrift | None = None
@@ -73,7 +68,6 @@ class SessionView(StageView):
             self.outcomes = session_outcomes(journal, record.session)
             self.drift = None if history is None else live_drift(self.outcomes, history)
         super().__init__()
-        self.param.cost.objects = self.known_costs()
 
     def heading(self) -> str:
         return card(self.record, self.verdict)
@@ -85,11 +79,7 @@ class SessionView(StageView):
         else:
             parts.append(self.row(self.plot(self.nav, "Net asset value at each decision", height=220),
                                   self.plot(self.exposure, "Exposure at each decision", height=220)))  # fmt: skip
-        if len(self.record.fills):
-            parts += [self.plot(self.cost_bars, "Cost of execution with 95 % intervals, positive is paid", height=240,
-                                dynamic=False), self.text(self.cost_html)]  # fmt: skip
-        else:
-            parts.append(_note("Nothing was filled, so there is no cost of execution to analyse."))
+        parts += [pn.pane.HTML(html.caption(self.execution.title)), self.execution.shown()]
         if self.outcomes is not None:
             said = self.plot(self.reliability, "Said and came: barrier probabilities of the gate", height=280)
             ic = self.plot(self.ic, "IC of the blended forecast in this session", height=280)
@@ -98,6 +88,16 @@ class SessionView(StageView):
             parts.append(self.plot(self.drift_bars, "Features furthest from training, and how far a session usually is",
                                    height=320))  # fmt: skip
         return pn.Column(*parts, self.text(self.rest_html), sizing_mode="stretch_width")
+
+    def controls(self) -> list[pn.viewable.Viewable]:
+        return [*self.execution.controls(), *super().controls()]
+
+    def widget(self) -> ipywidgets.VBox:
+        """The view as real ipywidgets, those of the costs among them."""
+        made = super().widget()
+        turns = made.children[2]
+        turns.children = (*(control(self.execution, name) for name in self.execution.turns), *turns.children)
+        return made
 
     # ---- books ------------------------------------------------------------------------------------------------
 
@@ -119,39 +119,6 @@ class SessionView(StageView):
                 hv.Curve((when, 100 * self.path.net), *axes, label="net").opts(color=style.ORANGE, **step),
             ]
         ).opts(legend_position="top")
-
-    # ---- costs ------------------------------------------------------------------------------------------------
-
-    def cost_groups(self) -> tuple[tca.CostGroup, ...]:
-        """The groups of fills that are shown."""
-        return GROUPS[self.group](self.record.sent, self.record.fills)
-
-    def known_costs(self) -> dict[str, str]:
-        """The costs that this record can tell: label -> name; all where nothing was filled."""
-        every = tca.overall(self.record.sent, self.record.fills).costs
-        return {k: name for k, name in COSTS.items() if every[name].fills} or COSTS
-
-    @param.depends("group", "cost")
-    def cost_bars(self) -> hv.Overlay:
-        """The chosen cost by group, basis points of the traded value, with 1.96 standard errors where known."""
-        known = [(g.key, g.costs[self.cost].mean, g.costs[self.cost].se) for g in self.cost_groups() if g.fills]
-        name = next(label for label, column in COSTS.items() if column == self.cost)
-        axis = f"{name} (bps)"
-        bars = hv.Bars([k[:2] for k in known], self.group, axis).opts(tools=["hover"])
-        errors = [(key, mean, 1.96 * se) for key, mean, se in known if se == se]
-        return bars * hv.ErrorBars(errors, self.group, [axis, "95 %"]) * hv.HLine(0.0)
-
-    @param.depends("group")
-    def cost_html(self) -> str:
-        """Every cost of every group; the last line is all together."""
-        known = self.known_costs()
-        columns = [self.group, "orders", "fills", "traded USD", *(f"{c} (bps)" for c in known), "fill rate", "unknown"]
-        groups = (*self.cost_groups(), tca.overall(self.record.sent, self.record.fills))
-        note = "Mean weighted by value ± its standard error; an order is one observation, and one order has no error."
-        lacking = [label for label in COSTS if label not in known]
-        if lacking:
-            note += f" Not told: {', '.join(lacking)}, which need the mid at arrival and at the fill."
-        return _block(html.table(columns, [_cost_row(g, known.values()) for g in groups], caption=note))
 
     # ---- what came of it --------------------------------------------------------------------------------------
 
@@ -189,7 +156,7 @@ class SessionView(StageView):
             few = "and so few rows " if c.rows < FEW_ROWS else ""
             why = c.skill.reason or c.reason
             note = f"One session {few}give no interval: {why}. Read it as a sign of life, not proof."
-        return _block(html.facts({f"{self.horizon} {self.side}": "", **told}) + html.note(note))
+        return block(html.facts({f"{self.horizon} {self.side}": "", **told}) + html.note(note))
 
     def drift_bars(self) -> hv.Overlay:
         """Distances beside what 19 of 20 training sessions stay below: first the features that pass it."""
@@ -206,18 +173,15 @@ class SessionView(StageView):
     # ---- the rest ---------------------------------------------------------------------------------------------
 
     def rest_html(self) -> str:
-        """Drift in words, latencies, what was held back, and everything that is not an ordinary bar."""
+        """Drift in words, latencies, and everything that is not an ordinary bar."""
         parts = [self._drift_note(), latency_table(self.record.latencies)]
-        held = list(self.record.held_back.items())
-        table = html.table(["guard", "orders held back"], held)
-        parts.append(table if held else html.note("No guard held an order back."))
         rows = [[iso_time(h.at), h.kind, h.system, h.text] for h in self.happenings]
         if rows:
             columns = ["time (UTC)", "what", "system", "in words"]
             parts.append(html.table(columns, rows, caption="Unusual", left=("what", "system", "in words")))
         elif self.path is not None:
             parts.append(html.note("No breach, no change of mode, no command, no missed bar."))
-        return _block("".join(parts))
+        return block("".join(parts))
 
     def _drift_note(self) -> str:
         if self.drift is None:
@@ -244,17 +208,17 @@ def card(record: SessionRecord, verdict: Verdict | None = None) -> str:
         "commission USD": f"{float(np.sum(fills.commission)):,.2f}",
         "NAV at the end USD": f"{record.nav[-1]:,.2f}",
         "change (bps)": html.bps(record.nav[-1] / record.nav[0] - 1),
-        "slippage (bps)": "–" if mean is None else _mean(mean),
+        "slippage (bps)": html.DASH if mean is None else mean_text(mean),
     }
-    body = html.facts(pairs) + _verdict(verdict)
+    body = html.facts(pairs)
+    body += html.note(f"Parity: {NEED_VERDICT}.") if verdict is None else verdict_html(verdict)
     if record.kind == "simulated":
         body += html.note("A simulated account: what it earned says nothing about real profit.")
     return html.card("Session report", f"{iso_date(record.first_bar // NS_PER_DAY)}, session {record.session}", body)
 
 
-def _verdict(verdict: Verdict | None) -> str:
-    if verdict is None:
-        return html.note(f"Parity: {NEED_VERDICT}.")
+def verdict_html(verdict: Verdict) -> str:
+    """Whether live did what research promised, in two lines, and where not."""
     first = verdict.first or verdict.first_forecast
     rows = [
         ["features and stages 4 to 9, replayed from the journal", _mark(verdict.stages)],
@@ -268,21 +232,5 @@ def _mark(word: str) -> str:
     return html.mark(word, {"equal": "good", "different": "bad"}.get(word, "dim"))
 
 
-def _cost_row(g: tca.CostGroup, names: Iterable[str]) -> list[Any]:
-    costs = [_mean(g.costs[name]) for name in names]
-    unknown = g.costs["decision_bps"].unknown
-    return [g.key, g.orders, g.fills, f"{g.value:,.0f}", *costs, html.percent(g.fill_rate), unknown]
-
-
-def _mean(cost: tca.MeanCost) -> str:
-    if cost.mean != cost.mean:
-        return html.DASH
-    return f"{cost.mean:+.2f}" + (f" ± {cost.se:.2f}" if cost.se == cost.se else "")
-
-
 def _note(message: str) -> pn.viewable.Viewable:
-    return pn.pane.HTML(_block(html.note(message)), sizing_mode="stretch_width")
-
-
-def _block(body: str) -> str:
-    return f'{style.CARD}<div class="wb">{body}</div>'
+    return pn.pane.HTML(block(html.note(message)), sizing_mode="stretch_width")

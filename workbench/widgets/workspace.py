@@ -215,6 +215,13 @@ def _summary(found: Mapping[str, State]) -> str:
 
 def _left(stage: Stage, o: Mapping[str, Any]) -> str:
     """What a stage left, in a few words."""
+    try:
+        return _in_words(stage, o)
+    except KeyError as error:
+        return f"recorded by another version of workbench, which told no {error}: run it again"
+
+
+def _in_words(stage: Stage, o: Mapping[str, Any]) -> str:
     match stage.number:
         case 1 if o.get("origin") == "embedded":
             return f"embedded market: {o['symbols']} symbols, {o['sessions']} sessions"

@@ -1,0 +1,6 @@
+"""The page `live` for plain `panel serve dashboards/*.py`; WORKBENCH_DASH_* in the environment say of what."""
+
+from workbench.dash.frame import application
+from workbench.dash.settings import DashSettings
+
+application("live", DashSettings.from_environment())().servable()

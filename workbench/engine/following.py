@@ -1,0 +1,63 @@
+"""Whoever follows an engine unattended leaves signs of life in its folder; when they end without a word, what was left
+behind decides: ``hold`` (the engine goes on, watched) or ``flatten``.
+
+The engine's heart looks, so that it works however the follower ended: a killed scheduler, papermill or kernel cannot
+say anything any more. A person at a notebook or a shell leaves nothing, and the engine goes on when they go.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from workbench.core.errors import ConfigError
+
+FOLLOWER = "follower.json"
+POLICIES = ("hold", "flatten")
+LEFT = "was left for the case that nobody follows any more"
+"""How the reason of what was done because of it ends; who follows again resumes from it, and from nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """`who` follows and looked last `at` (UTC ns of the machine); after `patience_s` without it, `left` is done."""
+
+    who: str
+    left: str
+    at: int
+    patience_s: float = 15.0
+
+    def __post_init__(self) -> None:
+        if self.left not in POLICIES:
+            raise ConfigError(f"left={self.left!r} is no policy: choose from {', '.join(POLICIES)}")
+        if not self.patience_s > 0:
+            raise ConfigError(f"patience_s={self.patience_s:g} must be above 0")
+
+
+def follow(folder: Path, follower: Follower) -> None:
+    """Give a sign of life; readers see the old or the new one, never a part."""
+    scratch = folder / f".{FOLLOWER}.{os.getpid()}"
+    scratch.write_text(json.dumps(asdict(follower)), encoding="utf-8")
+    os.replace(scratch, folder / FOLLOWER)
+
+
+def let_go(folder: Path) -> None:
+    """Follow no more, in good order: nothing is done because of it."""
+    (folder / FOLLOWER).unlink(missing_ok=True)
+
+
+def abandoned(folder: Path, now: int) -> Follower | None:
+    """The follower that is gone without a word; None while one looks, or where nobody follows.
+
+    A file that cannot be understood is of nobody who still looks: it asks for nothing to be sold.
+    """
+    try:
+        told = json.loads((folder / FOLLOWER).read_text(encoding="utf-8"))
+        follower = Follower(**told)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError):
+        return Follower("somebody whose sign of life cannot be read", "hold", 0)
+    return follower if now - follower.at > follower.patience_s * 1e9 else None
