@@ -1,0 +1,290 @@
+"""`workbench schedule` and `workbench run-notebook`: notebooks on the exchange's calendar, and one run now."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from workbench.cli_output import show
+from workbench.core.errors import ConfigError, WorkbenchError
+
+if TYPE_CHECKING:
+    from workbench.schedule.history import Run
+    from workbench.schedule.plan import Schedule
+
+NEW_YORK = ZoneInfo("America/New_York")
+File = Annotated[Path, typer.Option("--file", help="The schedule.")]
+Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+Count = Annotated[int, typer.Option("--count", min=1, max=1000, help="How many.")]
+JobName = Annotated[str, typer.Option("--job", help="Of one job alone.")]
+RunId = Annotated[str, typer.Argument(help="Id of the run (see `workbench schedule history`).")]
+DEFAULT = Path("schedule.toml")
+
+schedule_app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True,
+    help="A trading day unattended: notebooks run on the exchange's calendar.",
+)  # fmt: skip
+
+
+@schedule_app.command()
+def run(file: File = DEFAULT) -> None:
+    """Run the schedule until SIGTERM or Ctrl-C; times are of the exchange, early closes and holidays included.
+
+    Example: workbench schedule run --file schedule.toml
+    """
+    from workbench.logs import logging_to
+    from workbench.schedule.scheduler import Scheduler
+
+    schedule = _schedule(file)
+    folder = Path(schedule.desk.folder)
+    with logging_to(folder / "schedule.log"), _history(schedule) as history:
+        scheduler = Scheduler(schedule, history)
+        print(f"workbench: {len(schedule.jobs)} jobs of {file}; runs, log and journal in {folder}", file=sys.stderr)
+        scheduler.run()
+
+
+@schedule_app.command()
+def rehearse(
+    first: Annotated[str, typer.Option("--from", help="Day on which it begins (ISO date, 00:00 New York).")],
+    last: Annotated[str, typer.Option("--to", help="Day after which it ends.")],
+    file: File = DEFAULT,
+    speed: Annotated[float, typer.Option("--speed", min=1, help="Desk seconds per second while something runs.")] = 60,
+) -> None:
+    """Run the schedule on a clock that skips the hours in which nothing runs: to see a week of it before it is real.
+
+    Everything is really run, with the parameters of the schedule: give it a desk folder of its own.
+
+    Example: workbench schedule rehearse --from 2026-03-02 --to 2026-03-06 --file rehearsal.toml
+    """
+    from workbench.schedule.clock import RehearsalClock
+    from workbench.schedule.scheduler import Scheduler
+
+    schedule = _schedule(file)
+    begin, end = _midnight(first, "--from"), _midnight(last, "--to") + 86_400 * 10**9
+    if end <= begin:
+        raise ConfigError(f"--to {last} is before --from {first}")
+    with _history(schedule) as history:
+        Scheduler(schedule, history, clock=RehearsalClock(begin, speed)).run(until=end)
+        _print_runs(reversed(history.runs()), as_json=False)
+
+
+@schedule_app.command("list")
+def list_jobs(file: File = DEFAULT, as_json: Json = False) -> None:
+    """The jobs: when they are due next, and how their last run ended.
+
+    Example: workbench schedule list
+    """
+    import time
+
+    schedule, now = _schedule(file), time.time_ns()
+    with _history(schedule, read_only=True) as history:
+        last = {job.name: history.last(job.name) for job in schedule.jobs} if history else {}
+    jobs = {}
+    for job in schedule.jobs:
+        due, ran = next(job.times.after(now), None), last.get(job.name)
+        jobs[job.name] = {
+            "when": job.at or f"cron {job.cron}",
+            "next": _when(due.at) if due else None,
+            "last": None if ran is None else f"{ran.state}, {_when(ran.due)}",
+            "notebooks": ", ".join(job.notebooks),
+        }
+    show(jobs, as_json)
+
+
+@schedule_app.command("next")
+def next_runs(file: File = DEFAULT, count: Count = 10, as_json: Json = False) -> None:
+    """What is due next, in order.
+
+    Example: workbench schedule next --count 20
+    """
+    import time
+
+    schedule, now = _schedule(file), time.time_ns()
+    due = sorted((d.at, job.name, d.session) for job in schedule.jobs for d in islice(job.times.after(now), count))
+    rows = [{"at": _when(at), "job": name, "session": session} for at, name, session in due[:count]]
+    show({"next": rows}, True) if as_json else [print(f"{r['at']}  {r['job']:<16} {r['session']}") for r in rows]
+
+
+@schedule_app.command()
+def history(file: File = DEFAULT, job: JobName = "", count: Count = 20, as_json: Json = False) -> None:
+    """What ran, newest first, and what should have.
+
+    Example: workbench schedule history --job live
+    """
+    schedule = _schedule(file)
+    if job:
+        schedule.job(job)
+    with _history(schedule, read_only=True) as found:
+        runs = found.runs(count, job=job) if found else ()
+        _print_runs(runs, as_json)
+
+
+@schedule_app.command("show")
+def show_run(run_id: RunId, file: File = DEFAULT, as_json: Json = False) -> None:
+    """One run: how it ended, what it left and what was told of it.
+
+    Example: workbench schedule show train-20260302T230000-1
+    """
+    with _history(_schedule(file), read_only=True) as found:
+        if not found:
+            raise WorkbenchError("nothing has run yet: there is no journal of the desk")
+        ran = found.run(run_id)
+        alerts = [f"{_when(a.at)}: {a.text}" for a in found.alerts() if a.run == run_id]
+    folder = Path(ran.folder) if ran.folder else None
+    left = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder and folder.is_dir() else []
+    about = {"session": ran.session, "folder": ran.folder, "digest": ran.digest, "alerts": alerts, "left": left}
+    show({**_row(ran), **about}, as_json)
+
+
+@schedule_app.command()
+def retry(run_id: RunId, file: File = DEFAULT, as_json: Json = False) -> None:
+    """Run it once more, now, with the same parameters; a live session too, since a person asks for it.
+
+    Example: workbench schedule retry train-20260302T230000-1
+    """
+    from workbench.schedule.history import RunState
+    from workbench.schedule.scheduler import Scheduler
+    from workbench.schedule.times import Due
+
+    schedule = _schedule(file)
+    with _history(schedule) as found:
+        before = found.run(run_id)
+        if before.state is RunState.RUNNING:
+            raise WorkbenchError(f"{run_id} still runs; stop it first, or wait for its end")
+        job = schedule.job(before.job)
+        due = next(
+            (d for d in job.times.after(before.due - 1) if d.at == before.due), Due(before.due, *(before.session,) * 3)
+        )
+        attempt = max(r.attempt for r in found.runs(job=job.name) if r.due == before.due) + 1
+        _outcome(Scheduler(schedule, found).attempt(job, due, attempt), as_json)
+
+
+@schedule_app.command()
+def install(
+    file: File = DEFAULT,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print; the only thing this command does.")] = False,
+) -> None:
+    """Print a systemd unit and a crontab line that start the scheduler with the machine.
+
+    Example: workbench schedule install --dry-run
+    """
+    from workbench.schedule.install import crontab_line, systemd_unit
+
+    _schedule(file)
+    if not dry_run:
+        raise ConfigError(
+            "this command changes nothing on your machine: give --dry-run and put what it prints in place"
+        )
+    print(f"# ~/.config/systemd/user/workbench-schedule.service\n{systemd_unit(file)}")
+    print(f"# or, for crontab -e\n{crontab_line(file)}")
+
+
+@schedule_app.command()
+def example() -> None:
+    """Print an example of a schedule: training, checks, a live session and its report.
+
+    Example: workbench schedule example > schedule.toml
+    """
+    from importlib.resources import files
+
+    print((files("workbench.schedule") / "example.toml").read_text(encoding="utf-8"), end="")
+
+
+def run_notebook(
+    notebook: Annotated[str, typer.Argument(help="A notebook: its path, or its name in the folder `notebooks`.")],
+    values: Annotated[list[str] | None, typer.Argument(metavar="", hidden=True)] = None,
+    parameters: Annotated[
+        list[str] | None, typer.Option("-p", metavar="KEY VALUE", help="A parameter; repeatable.")
+    ] = None,
+    folder: Annotated[
+        Path, typer.Option("--folder", help="The desk's folder: the run leaves its record there.")
+    ] = Path("runs/desk"),
+    as_json: Json = False,
+) -> None:
+    """Run one notebook now, as the schedule would: checked parameters, and a folder with all that it leaves.
+
+    Example: workbench run-notebook 03_train_models -p horizon 5m -p sessions 30
+    """
+    from workbench.schedule.now import run_now
+
+    names, values = parameters or [], values or []
+    if len(names) != len(values):
+        raise ConfigError(f"{len(names)} parameters are named (-p) and {len(values)} values given; write -p NAME VALUE")
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise ConfigError(f"parameter {twice[0]!r} is given twice")
+    _outcome(run_now(notebook, dict(zip(names, values, strict=True)), folder), as_json)
+
+
+def _schedule(file: Path) -> Schedule:
+    from workbench.schedule.plan import Schedule
+
+    return Schedule.from_toml(file)
+
+
+class _Nothing:
+    """The history of a desk where nothing has run yet."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _history(schedule: Schedule, *, read_only: bool = False) -> Any:
+    from workbench.schedule.history import JOURNAL, History
+
+    address = schedule.desk.journal or Path(schedule.desk.folder) / JOURNAL
+    if read_only and isinstance(address, Path) and not address.exists():
+        return _Nothing()
+    return History(address, read_only=read_only)
+
+
+def _outcome(ran: Run | None, as_json: bool) -> None:
+    if ran is None:
+        raise WorkbenchError("the run did not end when it was told to; it goes on by itself")
+    show({**_row(ran), "folder": ran.folder}, as_json)
+    if ran.state != "succeeded":
+        raise typer.Exit(1)
+
+
+def _row(ran: Run) -> dict[str, Any]:
+    took = (ran.ended - ran.started) / 1e9 if ran.ended and ran.started else None
+    return {
+        "run": ran.id,
+        "state": str(ran.state),
+        "due": _when(ran.due),
+        "took_s": took and round(took, 1),
+        "reason": ran.reason,
+    }
+
+
+def _print_runs(runs: Iterable[Run], as_json: bool) -> None:
+    rows = [_row(r) for r in runs]
+    if as_json:
+        show({"runs": rows}, True)
+        return
+    for r in rows:
+        took = "" if r["took_s"] is None else f"{r['took_s']:,.0f} s"
+        print(f"{r['due']}  {r['run']:<34} {r['state']:<10} {took:>9}  {r['reason']}")
+    if not rows:
+        print("nothing has run yet")
+
+
+def _when(at: int) -> str:
+    return datetime.fromtimestamp(at / 1e9, NEW_YORK).strftime("%Y-%m-%d %H:%M %Z")
+
+
+def _midnight(text: str, option: str) -> int:
+    try:
+        day = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{option} {text!r} is no date; write for example 2026-03-02") from None
+    return int(day.replace(tzinfo=NEW_YORK).timestamp()) * 10**9

@@ -1,0 +1,53 @@
+"""Telling people: an alert stands in the journal, where dashboards show it, and goes to a webhook if there is one."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import urllib.error
+import urllib.request
+from urllib.parse import urlsplit
+
+from workbench.core.calendar import iso_time
+from workbench.core.errors import ConfigError
+from workbench.logs import logger, redact
+from workbench.schedule.history import Alert, History
+
+TIMEOUT_S = 10
+
+
+class Alerts:
+    """Writes alerts into `history`; `webhook` names an environment variable with the URL that is told too (JSON: text).
+
+    A URL in a file that people share would be a secret there. A webhook that cannot be reached is logged: it never
+    holds anything up, and never fails a job.
+    """
+
+    def __init__(self, history: History, webhook: str = "") -> None:
+        self._history, self._url, self._log = history, "", logger("schedule")
+        if webhook:
+            self._url = os.environ.get(webhook, "")
+            if urlsplit(self._url).scheme not in ("http", "https"):
+                raise ConfigError(
+                    f"desk.webhook names the environment variable {webhook}, which holds no http(s) URL; set it, or "
+                    "leave desk.webhook empty"
+                )
+
+    def tell(self, at: int, job: str, run: str, text: str) -> None:
+        """Write an alert and pass it on."""
+        told = redact(text)
+        self._log.error("alert", job=job, run=run, text=told)
+        self._history.alert(Alert(at, job, run, told))
+        if self._url:
+            message = f"workbench, {iso_time(at)}: {job}: {told}"
+            threading.Thread(target=self._post, args=(message,), name="webhook", daemon=True).start()
+
+    def _post(self, message: str) -> None:
+        body = json.dumps({"text": message}).encode()
+        request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # the scheme was checked
+                pass
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            self._log.warning("webhook not reached", error=redact(str(error)))

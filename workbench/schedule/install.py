@@ -1,0 +1,50 @@
+"""What makes the scheduler start with the machine: a systemd unit, or a line for crontab. Printed, never installed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from workbench.schedule.scheduler import GRACE_S
+
+STOP_S = int(2 * GRACE_S) + 30
+"""Seconds that systemd waits: longer than notebooks get to end, or it would kill what is just being saved."""
+
+
+def command(schedule: Path) -> list[str]:
+    """What runs the schedule."""
+    return [str(Path(sys.executable).with_name("workbench")), "schedule", "run", "--file", str(schedule.resolve())]
+
+
+def systemd_unit(schedule: Path) -> str:
+    """A unit for ``~/.config/systemd/user/workbench-schedule.service``.
+
+    KillMode=mixed: SIGTERM goes to the scheduler alone, which stops its notebooks in good order. Engines are started in
+    units of their own, so that stopping this one leaves them to the policy of their job.
+    """
+    return f"""\
+[Unit]
+Description=workbench schedule {schedule.resolve()}
+After=network-online.target
+StartLimitIntervalSec=600
+StartLimitBurst=5
+
+[Service]
+Type=exec
+WorkingDirectory={schedule.resolve().parent}
+ExecStart={shlex.join(command(schedule))}
+KillMode=mixed
+TimeoutStopSec={STOP_S}
+Restart=on-failure
+RestartSec=10
+
+[Install]
+WantedBy=default.target
+"""
+
+
+def crontab_line(schedule: Path) -> str:
+    """A line for ``crontab -e``: the scheduler starts with the machine and keeps time by itself."""
+    here = shlex.quote(str(schedule.resolve().parent))
+    return f"@reboot cd {here} && {shlex.join(command(schedule))} >> schedule.log 2>&1"

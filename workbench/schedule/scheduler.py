@@ -1,0 +1,334 @@
+"""The desk's day: every job is started when it is due, once, after what it needs, and watched until it ends.
+
+APScheduler says when; jobs come from schedule.toml, and all that is known of the past from the desk's journal, so that
+a scheduler that was killed goes on where it was: runs that still live are watched on, runs that are gone are told of,
+and what was due meanwhile is started if it may still be, and counted as missed if not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice, takewhile
+from pathlib import Path
+from typing import Any
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from workbench.core.calendar import iso_time
+from workbench.core.units import NS_PER_MINUTE, NS_PER_SECOND
+from workbench.engine.locks import FileLock
+from workbench.schedule.alerts import Alerts
+from workbench.schedule.clock import DeskClock, MachineClock
+from workbench.schedule.history import RETRIED, History, Run, RunState
+from workbench.schedule.parameters import known_parameters
+from workbench.schedule.plan import Job, Schedule
+from workbench.schedule.runner import Spec, Step, end_run, is_running, read_outcome, silent_s
+from workbench.schedule.times import Due
+
+LOOK_S = 0.2
+"""Real seconds between two looks at what runs."""
+SILENT_S = 30.0
+"""Real seconds without a run's heartbeat after which people are told."""
+LATE_NS = NS_PER_MINUTE
+"""A job that starts later than this is late, and people are told."""
+GRACE_S = 60.0
+"""Real seconds that a run may take to end after it was told to."""
+MOST_MISSED = 20
+"""So many missed times of a job are written down one by one after a long pause."""
+
+
+class Scheduler:
+    """Runs `schedule` from `start` until `stop`, writing into `history`; one per desk folder.
+
+    `clock` is the machine's unless a rehearsal runs.
+    """
+
+    def __init__(self, schedule: Schedule, history: History, *, clock: DeskClock | None = None) -> None:
+        self.schedule, self.history, self.clock = schedule, history, clock or MachineClock()
+        self.folder = Path(schedule.desk.folder)
+        self.alerts = Alerts(history, schedule.desk.webhook)
+        self._lock = FileLock(self.folder / "scheduler.lock", f"the desk {self.folder}")
+        self._timer = BackgroundScheduler(timezone="UTC", job_defaults={"misfire_grace_time": None})
+        self._armed: dict[str, Due] = {}  # job -> when it is due next
+        self._handlers: list[threading.Thread] = []
+        self._alive: dict[str, tuple[Job, Run]] = {}  # run id -> what runs now
+        self._state = threading.RLock()  # of the three above
+        self._end = threading.Event()
+        self._until: int | None = None
+
+    # ---- life -------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take over what runs, see to what was due meanwhile, and wait for what comes. Returns at once."""
+        self._lock.acquire()
+        for run in self.history.running():
+            self._take_over(run)
+        now = self.clock.now()
+        for job in self.schedule.jobs:
+            self._catch_up(job, now)
+        self._timer.start()
+        self._timer.add_job(self._look, "interval", seconds=LOOK_S, coalesce=True)
+
+    def stop(self) -> None:
+        """Start nothing more, stop the notebooks that run, and wait for their records."""
+        self._end.set()
+        if self._timer.running:
+            self._timer.shutdown(wait=False)
+        for handler in list(self._handlers):
+            handler.join(2 * GRACE_S)
+        self._lock.release()
+
+    def run(self, until: int | None = None) -> None:
+        """Start, go on until SIGTERM, SIGINT or `until` (by the desk's clock), and stop."""
+        self._until = until
+        with _signals(self._end):
+            self.start()
+            try:
+                while not self._end.wait(LOOK_S):
+                    if until is not None and self.clock.now() >= until and not self.busy:
+                        break
+            finally:
+                self.stop()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs or waits to be run."""
+        with self._state:
+            self._handlers = [h for h in self._handlers if h.is_alive()]
+            return bool(self._handlers)
+
+    def next(self) -> dict[str, Due]:
+        """job -> when it is due next."""
+        with self._state:
+            return dict(self._armed)
+
+    # ---- when -------------------------------------------------------------------------------------------------
+
+    def _arm(self, job: Job, after: int) -> None:
+        """Wait for the next time that `job` is due after `after`."""
+        due = next(job.times.after(after), None)
+        if due is None or self._end.is_set():
+            return
+        with self._state:
+            self._armed[job.name] = due
+            self._timer.add_job(self._fire, "date", run_date=self.clock.real(due.at), args=(job, due), id=job.name,
+                                replace_existing=True)  # fmt: skip
+
+    def _look(self) -> None:
+        """Where nothing happens until the next job, or the end, a rehearsal goes there at once."""
+        with self._state:
+            ahead = [*(d.at for d in self._armed.values()), *([self._until] if self._until else [])]
+            if not self.busy and ahead and self.clock.skip_to(min(ahead)):
+                for job in self.schedule.jobs:
+                    if job.name in self._armed:
+                        self._arm(job, self._armed[job.name].at - 1)
+
+    def _fire(self, job: Job, due: Due) -> None:
+        self._arm(job, due.at)
+        self._handle(job, due)
+
+    def _catch_up(self, job: Job, now: int) -> None:
+        """What was due since the last time that anybody saw to: the newest may still be started, the rest is missed."""
+        last = self.history.last(job.name)
+        if last is not None:
+            due = list(islice(takewhile(lambda d: d.at <= now, job.times.after(last.due)), 10_000))
+            for missed in due[:-1][-MOST_MISSED:]:
+                self._record(_new(job, missed).over(RunState.MISSED, "no scheduler ran when it was due", now))
+            if len(due) > 1:
+                self.alerts.tell(now, job.name, "", f"missed {len(due) - 1} times while no scheduler ran")
+            if due:
+                self._handle(job, due[-1])
+        self._arm(job, now)
+
+    # ---- one time that a job is due ---------------------------------------------------------------------------
+
+    def _handle(self, job: Job, due: Due) -> None:
+        """See to it in a thread of its own."""
+        self._spawn(self._see_to, job, due)
+
+    def _spawn(self, what: Any, *arguments: Any) -> None:
+        thread = threading.Thread(target=what, args=arguments, name=arguments[0].name, daemon=True)
+        with self._state:
+            self._handlers.append(thread)
+            thread.start()
+
+    def _see_to(self, job: Job, due: Due) -> None:
+        """Start it as soon as what it needs is there, unless that takes too long."""
+        run = _new(job, due)
+        if self.history.known(run.id):
+            return
+        patience = job.span("misfire")
+        while why := self._why_not(job):
+            if self.clock.now() - due.at > patience:
+                self._leave_out(run, RunState.SKIPPED, why)
+                return
+            if self._end.wait(LOOK_S):
+                return  # the next scheduler sees to it
+        late = self.clock.now() - due.at
+        if late > patience:
+            self._leave_out(run, RunState.MISSED, f"{late / NS_PER_MINUTE:.0f} min late, more than {job.misfire}")
+            return
+        if late > LATE_NS:
+            self.alerts.tell(self.clock.now(), job.name, run.id, f"starts {late / NS_PER_MINUTE:.0f} min late")
+        self._attempts(job, due, run)
+
+    def _why_not(self, job: Job) -> str:
+        """What `job` still waits for; empty where it may start."""
+        with self._state:
+            blocking = next((r.id for j, r in self._alive.values() if j.locked == job.locked), "")
+        if blocking:
+            return f"{blocking} still runs, and shares the lock {job.locked}"
+        return next(filter(None, (self._lacking(job, need) for need in job.after)), "")
+
+    def _lacking(self, job: Job, need: str) -> str:
+        """Why the last run of `need` does not do; empty where it does."""
+        last = self.history.last(need)
+        if last is None:
+            return f"{need} has never run"
+        if last.state is not RunState.SUCCEEDED:
+            return f"{need} {last.state}{': ' + last.reason if last.reason else ''}"
+        old = self.clock.now() - last.ended
+        return (
+            f"{need} last succeeded at {iso_time(last.ended)}, not within {job.fresh}"
+            if old > job.span("fresh")
+            else ""
+        )
+
+    def _leave_out(self, run: Run, state: RunState, why: str) -> None:
+        self._record(run.over(state, why, self.clock.now()))
+        self.alerts.tell(self.clock.now(), run.job, run.id, f"{state}: {why}")
+
+    # ---- one run ----------------------------------------------------------------------------------------------
+
+    def attempt(self, job: Job, due: Due, number: int = 1) -> Run | None:
+        """Run it once, now, and wait; None where the scheduler is stopped and the run does not end."""
+        return self._watch(job, self._launch(job, due, _new(job, due, number)))
+
+    def _attempts(self, job: Job, due: Due, run: Run) -> None:
+        """Run it, and again where it failed and may be tried again."""
+        while True:
+            over = self.attempt(job, due, run.attempt)
+            if over is None or not self._again(job, over):
+                return
+            run = _new(job, due, over.attempt + 1)
+
+    def _again(self, job: Job, over: Run) -> bool:
+        """Whether to try again after `over`, once the wait for it is over."""
+        if over.state is RunState.SUCCEEDED:
+            return False
+        left = job.retries - over.attempt + 1 if over.state in RETRIED else 0
+        wait = job.span("backoff") * 2 ** (over.attempt - 1)
+        told = f"; tried again in {wait / NS_PER_MINUTE:g} min" if left > 0 else ""
+        self.alerts.tell(self.clock.now(), job.name, over.id, f"{over.state}: {over.reason}{told}")
+        return left > 0 and not self._end.wait(wait / NS_PER_SECOND / self.clock.speed)
+
+    def _launch(self, job: Job, due: Due, run: Run) -> tuple[Run, subprocess.Popen[bytes]]:
+        """Start its process; it is in the journal before it runs."""
+        folder = run_folder(self.folder, run)
+        run = replace(run, started=self.clock.now(), folder=str(folder))
+        steps = tuple(Step(str(n), self._parameters(job, n, due)) for n in self.schedule.notebooks(job))
+        limit = (job.ends(due) - self.clock.now() if job.kind == "live" else 0) + job.span("timeout")
+        config = {"desk": self.schedule.desk.model_dump(mode="json"), "job": job.model_dump(mode="json")}
+        lock = str(self.folder / "locks" / f"{job.locked}.lock")
+        spec = Spec(run.id, job.name, run.session, steps, limit / NS_PER_SECOND / self.clock.speed, lock, config)
+        self._record(run)
+        spec.write(folder)
+        return run, launch(folder)
+
+    def _watch(self, job: Job, launched: tuple[Run, subprocess.Popen[bytes] | None]) -> Run | None:
+        """Follow a run to its end and record it; None where the scheduler ends before it."""
+        run, process = launched
+        folder, silent, told_to_end = Path(run.folder), False, 0.0
+        with self._runs(job, run):
+            while process.poll() is None if process is not None else is_running(folder):
+                if self._end.is_set() and not told_to_end:
+                    told_to_end = time.monotonic()
+                    end_run(folder)
+                if told_to_end and time.monotonic() - told_to_end > GRACE_S:
+                    return None
+                if (silent_s(folder) > SILENT_S) is not silent:
+                    silent = not silent
+                    if silent:
+                        self.alerts.tell(self.clock.now(), job.name, run.id, f"no heartbeat for {SILENT_S:g} s")
+                time.sleep(LOOK_S)
+            over = ended(run, self.clock.now())
+            self._record(over)
+        return over
+
+    @contextlib.contextmanager
+    def _runs(self, job: Job, run: Run) -> Iterator[None]:
+        with self._state:
+            self._alive[run.id] = (job, run)
+        try:
+            yield
+        finally:
+            with self._state:
+                del self._alive[run.id]
+
+    def _take_over(self, run: Run) -> None:
+        """A run that another scheduler started: watch it on, or say what became of it."""
+        known = {job.name for job in self.schedule.jobs}
+        if run.job in known and is_running(Path(run.folder)):
+            self._spawn(lambda job: self._watch(job, (run, None)), self.schedule.job(run.job))
+            return
+        over = ended(run, self.clock.now())
+        self._record(over)
+        if over.state is not RunState.SUCCEEDED:
+            self.alerts.tell(self.clock.now(), run.job, run.id, f"{over.state}: {over.reason}")
+
+    def _parameters(self, job: Job, notebook: Path, due: Due) -> dict[str, Any]:
+        """The job's parameters, and what the desk knows better: until when, and what is left behind."""
+        known = known_parameters(notebook)
+        own = {"until": iso_time(job.ends(due)), "left": job.left} if job.kind == "live" else {}
+        return {**job.parameters_of(notebook, due), **{n: v for n, v in own.items() if n in known}}
+
+    def _record(self, run: Run) -> None:
+        self.history.record(run, self.clock.now())
+
+
+def run_folder(desk: Path, run: Run) -> Path:
+    """Where a run leaves its record."""
+    return desk / "runs" / run.job / run.id
+
+
+def launch(folder: Path) -> subprocess.Popen[bytes]:
+    """Start the run that is described in `folder`, in a session of its own: it outlives this process."""
+    with (folder / "runner.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "workbench.schedule.runner", str(folder)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+
+
+def ended(run: Run, now: int) -> Run:
+    """What became of a run whose process is gone."""
+    outcome = read_outcome(Path(run.folder))
+    if outcome is None:
+        return run.over(
+            RunState.LOST, "its process is gone and left no word: it was killed, or the machine went down", now
+        )
+    return run.over(outcome.state, outcome.reason, now, outcome.digest)
+
+
+def _new(job: Job, due: Due, attempt: int = 1) -> Run:
+    """The run of a due time: its id says job, session, time and attempt, so that no time is run twice."""
+    stamp = iso_time(due.at).replace("-", "").replace(":", "").removesuffix("Z")
+    return Run(f"{job.name}-{stamp}-{attempt}", job.name, due.session, due.at, attempt)
+
+
+@contextlib.contextmanager
+def _signals(end: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set `end` in this block."""
+    before = {s: signal.signal(s, lambda *_: end.set()) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)
