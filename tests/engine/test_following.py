@@ -32,6 +32,7 @@ class Heard:
         self.cancelled: list[str] = []
         self.heart = Heart(folder, NoCommands(), 1.0, self.cancelled.append, self.delivered.append,  # type: ignore[arg-type]
                            lambda kind, payload: self.told.append((kind, payload)))  # fmt: skip
+        self.heart._born -= 3600 * SECOND  # it has lived for an hour
 
 
 def silent(left: str, seconds: float, who: str = "run 7") -> Follower:
@@ -49,7 +50,13 @@ def test_a_follower_is_gone_when_its_patience_is_over(tmp_path) -> None:
     assert abandoned(tmp_path, 999 * SECOND) is None
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"who": "x"}', '{"who": "x", "left": "sell", "at": 1}', "[1]"])
+ODD = [
+    "", "{", "[1]", '{"who": "x"}', '{"who": "x", "left": "sell", "at": 1}', '{"who": "x", "left": "hold", "at": null}',
+    '{"who": [], "left": "flatten", "at": 1}', '{"who": "x", "left": "flatten", "at": "1"}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", ODD)
 def test_a_sign_of_life_that_cannot_be_read_sells_nothing(tmp_path, content: str) -> None:
     (tmp_path / FOLLOWER).write_text(content)
     gone = abandoned(tmp_path, 10**18)
@@ -75,6 +82,20 @@ def test_flatten_is_done_once_for_each_follower_that_is_gone(tmp_path) -> None:
     follow(tmp_path, silent("flatten", 16, "run 8"))
     heard.heart.beat()
     assert [c.issuer for c in heard.delivered] == ["run 7", "run 8"]
+
+
+def test_an_engine_that_starts_again_does_not_do_it_again(tmp_path) -> None:
+    """Somebody may have resumed meanwhile, and would be sold out by what was left behind days ago."""
+    first = Heard(tmp_path)
+    follow(tmp_path, silent("flatten", 20))
+    first.heart.beat()
+    second = Heard(tmp_path)
+    second.heart.beat()
+    assert [len(h.delivered) for h in (first, second)] == [1, 0]
+    follow(tmp_path, silent("flatten", 7200))  # left before this engine was born
+    second.heart.beat()
+    assert second.delivered == []
+    assert second.told == []
 
 
 def test_hold_changes_nothing_and_is_told(tmp_path) -> None:

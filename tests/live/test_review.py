@@ -320,6 +320,17 @@ def test_a_position_that_was_closed_by_hand_is_not_sold_again(rig):
 # ---- configuration and state ----------------------------------------------------------------------------------------
 
 
+def test_systems_of_a_new_account_share_it_equally(tmp_path):
+    """What the seed's manager does: two configurations, and not a word of capital."""
+    bundle = loud_bundle(tmp_path / "bundle")
+    both = tuple(trading_settings(bundle, system={"name": name, "capital": None}) for name in ("one", "two"))
+    with SimulatedGateway(start="2026-03-02T09:45", speed=FROZEN, seed=3) as gateway:
+        rig = Rig(tmp_path, gateway, both)
+        rig.open()
+        assert [desk.session.portfolio.nav for desk in rig.host.desks] == [500_000.0, 500_000.0]
+        rig.close()
+
+
 def test_a_watchdog_less_patient_than_three_heartbeats_is_refused(settings):
     with pytest.raises(ConfigError, match="heartbeats"):
         EnginePlan((settings.change(live={"heartbeat_s": 30.0, "watchdog_s": 10.0}),))

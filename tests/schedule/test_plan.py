@@ -102,6 +102,7 @@ def test_a_live_run_ends_with_its_session(written) -> None:
         ('retries = 2', 'retires = 2', "jobs.0.retires is unknown. Did you mean 'retries'?"),
         ('retries = 2', 'timeout = "long"', "'long' is no span of time"),
         ('retries = 2', 'after = ["live"]', "wait for each other in a circle: train -> live -> train"),
+        ("retries = 2", "promote = true", "promote, which needs a batch job with the parameter workspace"),
         ("count = 3", 'count = "3"', "parameter 'count' of one.ipynb is '3', a str; it must be a int like 1"),
         ("count = 3", "cuont = 3", "no notebook of job train has a parameter 'cuont'. Did you mean 'count'?"),
         ('["one", "two"]', '["one", "tow"]', "tow.ipynb does not exist. Did you mean 'two'?"),

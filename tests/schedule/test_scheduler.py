@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.schedule.books import book
-from workbench.core.errors import WorkbenchError
+from workbench.core.errors import ArtifactError, WorkbenchError
 from workbench.engine.locks import LockHeld
 from workbench.schedule import scheduler as module
 from workbench.schedule.clock import RehearsalClock
@@ -213,6 +213,25 @@ def test_a_job_waits_for_what_it_needs_and_is_told_to_be_late(desk) -> None:
     assert desk.runs("live") == [("live", "Mon 03-02 09:15", "succeeded")]
     (told,) = desk.alerts()
     assert re.fullmatch(r"live: starts \d+ min late", told)
+
+
+@pytest.mark.parametrize("red", [False, True])
+def test_a_green_candidate_is_put_in_force_where_that_is_asked_for(desk, monkeypatch, red: bool) -> None:
+    asked: list[Path] = []
+
+    def promote(root: Path) -> dict[str, str]:
+        asked.append(root)
+        if red:
+            raise ArtifactError("candidate b1 is red")
+        return {"bundle": "b1"}
+
+    monkeypatch.setattr(module, "promote_if_green", promote)
+    book(Path(desk.schedule.desk.notebooks), "trains", "1", parameters='workspace: str = ""  # where')
+    when = 'cron = "0 21 2 3 *"\npromote = true\nparameters.workspace = "../w"\n'
+    desk.write(f'{JOBS}\n[[jobs]]\nname = "nightly"\nnotebooks = ["trains"]\n{when}')
+    desk.go("2026-03-02T20:00", "2026-03-02T22:00")
+    assert asked == [Path(desk.schedule.desk.notebooks) / "../w"]
+    assert desk.alerts() == ["nightly: not promoted: candidate b1 is red" if red else "nightly: promoted b1"]
 
 
 def test_jobs_that_share_a_lock_do_not_overlap(desk) -> None:

@@ -84,7 +84,7 @@ def capital_of(system: System, account: AccountBroker, systems: int) -> float:
         if system.name in account.booked:
             return np.nan
         raise AccountError(
-            f"system {system.name} joins an account that {', '.join(sorted(account.booked))} trade already: "
+            f"system {system.name} joins an account that {', '.join(sorted(account.booked))} already trade in: "
             "set system.capital, the USD of the account that are its own"
         )
     part = np.nan if account.account is None else account.account.net_liquidation / systems

@@ -7,6 +7,7 @@ say anything any more. A person at a notebook or a shell leaves nothing, and the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from workbench.core.errors import ConfigError
 
-FOLLOWER = "follower.json"
+FOLLOWER, GONE = "follower.json", "follower.gone.json"
 POLICIES = ("hold", "flatten")
 LEFT = "was left for the case that nobody follows any more"
 """How the reason of what was done because of it ends; who follows again resumes from it, and from nothing else."""
@@ -32,6 +33,8 @@ class Follower:
     def __post_init__(self) -> None:
         if self.left not in POLICIES:
             raise ConfigError(f"left={self.left!r} is no policy: choose from {', '.join(POLICIES)}")
+        if type(self.at) is not int or type(self.who) is not str:
+            raise ConfigError(f"who={self.who!r} and at={self.at!r} must be a name and UTC ns")
         if not self.patience_s > 0:
             raise ConfigError(f"patience_s={self.patience_s:g} must be above 0")
 
@@ -46,6 +49,12 @@ def follow(folder: Path, follower: Follower) -> None:
 def let_go(folder: Path) -> None:
     """Follow no more, in good order: nothing is done because of it."""
     (folder / FOLLOWER).unlink(missing_ok=True)
+
+
+def missed(folder: Path) -> None:
+    """What was left behind is done: an engine that starts later does not do it again."""
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(folder / FOLLOWER, folder / GONE)
 
 
 def abandoned(folder: Path, now: int) -> Follower | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.commands import URGENT, Command, CommandError, CommandStore, read_panic
-from workbench.engine.following import LEFT, abandoned
+from workbench.engine.following import LEFT, abandoned, missed
 from workbench.logs import logger
 
 STATE = "engine.state.json"
@@ -44,7 +44,7 @@ class Heart(threading.Thread):
         self._cancel_now, self._deliver, self._tell = cancel_now, deliver, tell
         self._view: dict[str, Any] = {"phase": "starting"}
         self._progress = time.monotonic()
-        self._panicked = self._left_by = ""
+        self._panicked, self._born = "", time.time_ns()
         self._end = threading.Event()
         self._log = logger("heart")
 
@@ -97,16 +97,18 @@ class Heart(threading.Thread):
         self._tell("refused", {"command": command, "reason": why})
 
     def _miss_follower(self) -> None:
-        """Do once what a follower left behind that is gone without a word."""
+        """Do once what a follower left behind that is gone without a word; one from before this engine is history."""
         now = time.time_ns()
         gone = abandoned(self.folder, now)
-        if gone is not None and gone.who != self._left_by:
+        if gone is None:
+            return
+        if gone.at >= self._born:
             self._tell("abandoned", {"by": gone.who, "silent s": round((now - gone.at) / 1e9), "left": gone.left})
             if gone.left == "flatten":
                 why = f"flatten {LEFT}"
                 self._deliver(Command(f"left-{now}", "flatten", "", gone.who, "operator", why, now, now))
                 self._cancel_now(f"{gone.who} is gone")
-        self._left_by = "" if gone is None else gone.who
+        missed(self.folder)
 
     def _hear_panic(self) -> None:
         action = read_panic(self.folder)

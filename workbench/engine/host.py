@@ -47,6 +47,8 @@ from workbench.metrics import Metrics
 
 WAIT_S = 0.02
 """Real seconds between two looks at the clock when nothing is due."""
+MOST_TOLD = 5
+"""Entries for other threads that one look may write."""
 ACT_AGAIN_WITHIN_NS = 2 * NS_PER_MINUTE
 """After a crash a decision is carried on with only while it is this fresh; later its prices are of the past."""
 LATE_NS = ACT_AGAIN_WITHIN_NS
@@ -115,13 +117,13 @@ class EngineHost:
         self.publish("reconciling")
         self.account.restore(restored.entries)
         self.account.reconcile(self.clock.now())
+        capital = [capital_of(s, self.account, len(self.systems)) for s in self.systems]  # before one has a book
         self.desks = [
             open_desk(
-                system, restored.systems.get(system.name), restored.modes.get(system.name, Mode.LIVE),
-                capital_of(system, self.account, len(self.systems)),
+                system, restored.systems.get(system.name), restored.modes.get(system.name, Mode.LIVE), own,
                 self.account, self.around, self.journal, self.fallback,
             )
-            for system in self.systems
+            for system, own in zip(self.systems, capital, strict=True)
         ]  # fmt: skip
         self.connection.qualify(self.plan.symbols)
         self.connection.watch(self.plan.symbols)
@@ -362,7 +364,9 @@ class EngineHost:
         self.account.poll_reports()
         if self.account.needs_facts(self.clock.now()):
             self._reconcile(self.clock.now())
-        while not self.told.empty():
+        for _ in range(MOST_TOLD):  # a flood of forgeries must not hold trading up
+            if self.told.empty():
+                break
             kind, payload = self.told.get_nowait()
             self._record(kind, self.clock.now(), payload)
         while not self.commands.empty():

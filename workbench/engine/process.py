@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import signal
 import subprocess
@@ -25,6 +24,7 @@ from workbench.engine.plan import EnginePlan
 from workbench.engine.simulation import ensure_gateway
 from workbench.engine.status import engine_view
 from workbench.engine.systems import load_system
+from workbench.engine.teller import Teller
 from workbench.execution.account_broker import AccountBroker
 from workbench.execution.broker import BrokerTimeout, NotConnected
 from workbench.execution.ibkr.accounts import AccountKind
@@ -35,12 +35,6 @@ from workbench.logs import bound, logger, logging_to
 PLAN, LOCK, JOURNAL, FALLBACK, COMMANDS, KEY, LOG = (
     "engine.json", "engine.lock", "journal.db", "journal.fallback.jsonl", "commands.db", "commands.key", "engine.log",
 )  # fmt: skip
-
-
-PULSE_S, STATE_S = 2.0, 1.0
-"""Real seconds between two signs of life, and at the least between two states, in the journal."""
-PAUSE_S = 60.0
-"""Real seconds for which a journal that refused either is left alone."""
 
 
 def journal_address(plan: EnginePlan) -> str | Path:
@@ -84,7 +78,7 @@ class Engine:
         self._heart = Heart(folder, commands, plan.first.live.heartbeat_s, self._cancel_now, self._deliver,
                             self._tell)  # fmt: skip
         self._journal: SqlJournal | None = None
-        self._beat_at = self._stated_at = -math.inf  # monotonic seconds of the last pulse and state in the journal
+        self._teller: Teller | None = None  # as soon as there is a journal
         self._end.callback(self._heart.stop)
         self._phase, self._error = "starting", ""
         self._early: list[Any] = []  # commands that came before there was anyone to obey them
@@ -122,6 +116,9 @@ class Engine:
         systems = [load_system(s, simulated=simulated) for s in plan.systems]
         journal = self._journal = SqlJournal(journal_address(plan), session=self.session, codec=live_codec())
         self._end.callback(journal.close)
+        self._teller = Teller(journal_address(plan), self.session)
+        self._teller.start()
+        self._end.callback(self._teller.stop)
         where = (broker.host, broker.port)
         if simulated:
             gateway = ensure_gateway(self.folder, broker)
@@ -168,35 +165,19 @@ class Engine:
     # ---- state ------------------------------------------------------------------------------------------------
 
     def _show(self, phase: str) -> None:
-        """The state of now: for readers of the folder at once, for readers of the journal at most every STATE_S."""
-        host, turned, self._phase = self.host, phase != self._phase, phase
+        """The state of now, for readers of the folder and for readers of the journal."""
+        host, self._phase = self.host, phase
         view = engine_view(host, self.plan, self.session, phase, self._error)
         self._heart.show(view)
-        due = turned or time.monotonic() - self._stated_at >= STATE_S
-        if due and host is not None and host.account_id:  # before that there is no clock to trade by
-            self._stated_at, now = time.monotonic(), host.clock.now()
-            self._tell_journal(lambda journal: journal.record("state", now, view))
-        self._beat(turned)
+        if self._teller is not None:
+            known_at = host.clock.now() if host is not None and host.account_id else None  # before: no market's clock
+            self._teller.state(phase, self._error, known_at, view)
 
     def _touch(self) -> None:
         """The step thread lives."""
         self._heart.touch()
-        self._beat()
-
-    def _beat(self, now: bool = False) -> None:
-        if now or time.monotonic() - self._beat_at >= PULSE_S:
-            self._beat_at = time.monotonic()
-            self._tell_journal(lambda journal: journal.beat(self._phase, self._error))
-
-    def _tell_journal(self, tell: Callable[[SqlJournal], object]) -> None:
-        """What only readers need: a journal that refuses it is told of by the records that trading needs."""
-        if self._journal is None:
-            return
-        try:
-            tell(self._journal)
-        except JournalError as error:  # it may have waited long: trading must not wait for readers again and again
-            self._beat_at = self._stated_at = time.monotonic() + PAUSE_S
-            self._log.warning("readers are not told", error=str(error))
+        if self._teller is not None:
+            self._teller.lives()
 
     def _fail(self, text: str) -> None:
         self._error = text
@@ -204,6 +185,12 @@ class Engine:
         if self.host is not None and self.host.connection.connected:
             self._cancel_now("the engine failed")
         self._show("failed")
+        if self._journal is not None:
+            now = self.host.clock.now() if self.host is not None and self.host.account_id else time.time_ns()
+            try:
+                self._journal.record("broken", now, {"why": text})
+            except JournalError as error:  # the log has it
+                self._log.error("failure not journaled", error=str(error))
 
     def _ask_to_stop(self, why: str) -> None:
         if self.host is None:

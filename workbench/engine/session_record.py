@@ -16,6 +16,7 @@ from workbench.core.calendar import iso_time
 from workbench.core.errors import WorkbenchError
 from workbench.core.types import Book, Decision, Fill, OrderIntent, Snapshot
 from workbench.engine.plan import EnginePlan
+from workbench.execution.executions import revision
 from workbench.execution.order_states import OrderState
 from workbench.execution.policies import ON_CLOSE
 from workbench.journal import Entry, SqlJournal
@@ -361,7 +362,7 @@ class FillTally:
 
 
 def _name(exec_id: str) -> str:
-    return exec_id.rsplit(".", 1)[0]
+    return revision(exec_id)[0]
 
 
 def _float(value: float | None) -> float:

@@ -36,7 +36,8 @@ class Job(Branch):
     the engine when nobody follows it any more: "hold" (it goes on, watched) or "flatten". `after`: jobs whose last run
     must have succeeded and be no older than `fresh`. `misfire`: how late it may still start. `timeout` of a run;
     `retries` of a failed one, the first after `backoff`, each later one after twice the wait. `lock`: jobs that share
-    one never overlap (its own name by default). In `parameters`, ``{session}``, ``{before}``, ``{next}`` are filled in.
+    one never overlap (its own name by default). `promote`: after it succeeded, a green candidate of its parameter
+    `workspace` is put in force without asking. In `parameters`, ``{session}``, ``{before}``, ``{next}`` are filled in.
     """
 
     name: str = Name
@@ -53,6 +54,7 @@ class Job(Branch):
     retries: int = Field(0, ge=0, le=10)
     backoff: str = "5m"
     lock: str = ""
+    promote: bool = False
     parameters: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("fresh", "misfire", "timeout", "backoff")
@@ -75,7 +77,9 @@ class Job(Branch):
                 raise ValueError(
                     f"live job {self.name} has retries={self.retries}: a live session is never retried unasked"
                 )
-        elif self.until:
+        if self.promote and (self.kind == "live" or "workspace" not in self.parameters):
+            raise ValueError(f"job {self.name} has promote, which needs a batch job with the parameter workspace")
+        if self.kind == "batch" and self.until:
             raise ValueError(f"job {self.name} has `until`, which only a live job has; use timeout")
         if self.until:
             parse_times(self.until)

@@ -22,8 +22,10 @@ from typing import Any
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from workbench.core.calendar import iso_time
+from workbench.core.errors import WorkbenchError
 from workbench.core.units import NS_PER_MINUTE, NS_PER_SECOND
 from workbench.engine.locks import FileLock
+from workbench.research.promotion import promote_if_green
 from workbench.schedule.alerts import Alerts
 from workbench.schedule.clock import DeskClock, MachineClock
 from workbench.schedule.history import RETRIED, History, Run, RunState
@@ -215,6 +217,8 @@ class Scheduler:
         """Run it, and again where it failed and may be tried again."""
         while True:
             over = self.attempt(job, due, run.attempt)
+            if over is not None and over.state is RunState.SUCCEEDED and job.promote:
+                self._promote(job, over)
             if over is None or not self._again(job, over):
                 return
             run = _new(job, due, over.attempt + 1)
@@ -228,6 +232,16 @@ class Scheduler:
         told = f"; tried again in {wait / NS_PER_MINUTE:g} min" if left > 0 else ""
         self.alerts.tell(self.clock.now(), job.name, over.id, f"{over.state}: {over.reason}{told}")
         return left > 0 and not self._end.wait(wait / NS_PER_SECOND / self.clock.speed)
+
+    def _promote(self, job: Job, over: Run) -> None:
+        """Put the candidate that the job left in force, if it is green; either way people are told."""
+        workspace = Path(self.schedule.desk.notebooks) / str(job.parameters["workspace"])
+        try:
+            done = promote_if_green(workspace)
+            told = "nothing to promote: the candidate trades already" if done is None else f"promoted {done['bundle']}"
+        except WorkbenchError as error:
+            told = f"not promoted: {error}"
+        self.alerts.tell(self.clock.now(), job.name, over.id, told)
 
     def _launch(self, job: Job, due: Due, run: Run) -> tuple[Run, subprocess.Popen[bytes]]:
         """Start its process; it is in the journal before it runs."""
