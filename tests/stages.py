@@ -22,6 +22,7 @@ PAIRED = [
     "tests/test_cli.py",
     "tests/training",
     "tests/journal",
+    "tests/schedule",
 ]
 """Slow tests of which two may share the machine: simulated time waits for them, or nothing is measured in them."""
 BROWSER = "tests/e2e"

@@ -1,10 +1,11 @@
-"""`workbench zoo add` and `workbench promote`: help, JSON, passphrases that stay secret."""
+"""`workbench zoo add`, `promote` and `rollback`: help, JSON, passphrases that stay secret."""
 
 from __future__ import annotations
 
 import json
 import logging
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -13,12 +14,13 @@ from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
 from workbench import cli_zoo
-from workbench.cli_zoo import promote, zoo_app
+from workbench.artifacts.signing import TRUSTED
+from workbench.cli_zoo import promote, rollback, zoo_app
 from workbench.config import Settings
 from workbench.core.errors import ArtifactError, ConfigError
 from workbench.research import steps
 from workbench.research.brought_models import brought_models
-from workbench.research.promotion import PASSPHRASE_FILE
+from workbench.research.promotion_key import PASSPHRASE_FILE
 
 SECRET = "correct horse battery"
 FAMILY = {"families": ["FTRLProximal"], "segments": 2, "max_rows": 4000, "jobs": 1}
@@ -26,6 +28,7 @@ FAMILY = {"families": ["FTRLProximal"], "segments": 2, "max_rows": 4000, "jobs":
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(zoo_app, name="zoo")
 app.command()(promote)
+app.command()(rollback)
 
 
 def run(*args: object, fails: type[Exception] | None = None):
@@ -39,7 +42,7 @@ def run(*args: object, fails: type[Exception] | None = None):
 
 @pytest.fixture(autouse=True)
 def outside_jupyter(monkeypatch, tmp_path):
-    for name in ("JPY_PARENT_PID", "JPY_SESSION_NAME", "JUPYTER_SERVER_URL", PASSPHRASE_FILE):
+    for name in ("JPY_PARENT_PID", "JPY_SESSION_NAME", "JUPYTER_SERVER_URL", PASSPHRASE_FILE, TRUSTED):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
@@ -48,8 +51,8 @@ def outside_jupyter(monkeypatch, tmp_path):
 def workspace(tmp_path_factory):
     """A market, trained and calibrated."""
     root = tmp_path_factory.mktemp("job")
-    job = steps.Job.open(root, Settings().change(training=FAMILY))
-    steps.simulate(job, symbols=4, days=25, daily=80)
+    job = steps.Job.open(root, Settings().change(training=FAMILY, blending={"force_slope": 0.5}))
+    steps.simulate(job, symbols=4, days=25, daily=80, ic=0.1)
     for step in (steps.train, steps.blend, steps.calibrate):
         step(job)
     return root
@@ -66,7 +69,7 @@ def model(tmp_path):
     return tmp_path / "mine.onnx"
 
 
-@pytest.mark.parametrize("command", [["zoo", "add"], ["promote"]])
+@pytest.mark.parametrize("command", [["zoo", "add"], ["promote"], ["rollback"]])
 def test_help_has_examples_and_json(command):
     text = run(*command, "--help").output
     assert f"Example: workbench {' '.join(command)}" in text
@@ -126,6 +129,55 @@ def test_a_key_is_made_and_a_trained_bundle_promoted_without_a_word_of_the_passp
     assert SECRET not in said
     for path in (p for p in tmp_path.rglob("*") if p.is_file() and p != secret):
         assert SECRET.encode() not in path.read_bytes()
+
+
+@pytest.fixture
+def signing(workspace, tmp_path, monkeypatch) -> None:
+    """A key, and its passphrase in a file; nothing is promoted yet."""
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    monkeypatch.setenv(PASSPHRASE_FILE, str(secret))
+    run("promote", "--new-key")
+    shutil.rmtree(workspace / "blenders" / "signatures", ignore_errors=True)
+    (workspace / "blenders" / "PROMOTED").unlink(missing_ok=True)
+
+
+def test_the_checks_are_shown_before_anything_is_signed(workspace, signing):
+    done = run("promote", "--out", workspace, "--json")
+    assert json.loads(done.stdout)["verdict"] == "unsure"
+    assert "is unsure\n  passed  truncation probe: " in done.stderr
+    assert "  unsure  shadow decisions: not asked" in done.stderr
+    assert "what is unsure has not passed" in done.stderr
+
+
+def test_automation_decides_nothing(workspace, signing):
+    refused = run("promote", "--out", workspace, "--automatic", fails=ArtifactError)
+    assert "is unsure and is not promoted by itself" in str(refused.exception)
+    for more in (("--note", "x"), ("--despite", "x"), ("--bundle", "x"), ("--new-key",)):
+        refused = run("promote", "--out", workspace, "--automatic", *more, fails=ConfigError)
+        assert "--automatic takes --out and --key only" in str(refused.exception)
+    bundle = json.loads(run("promote", "--out", workspace, "--json").stdout)["bundle"]
+    told = run("promote", "--out", workspace, "--automatic", "--json").stdout
+    assert json.loads(told) == {"promoted": "nothing: the candidate is in force already"}
+    assert (workspace / "blenders" / "PROMOTED").read_text().strip() == bundle
+
+
+def test_the_history_and_the_way_back(workspace, signing):
+    assert "nothing was ever promoted" in run("rollback", "--out", workspace, "--list").stdout
+    run("rollback", "--out", workspace, fails=ArtifactError)
+    bundle = json.loads(run("promote", "--out", workspace, "--note", "J. Doe", "--json").stdout)["bundle"]
+    (line,) = json.loads(run("rollback", "--out", workspace, "--list", "--json").stdout)["changes"]
+    assert (line["bundle"], line["note"], line["what"], line["state"]) == (bundle, "J. Doe", "promotion", "in force")
+    assert bundle in run("rollback", "--out", workspace, "--list").stdout
+    first = run("rollback", "--out", workspace, fails=ArtifactError)
+    assert f"before {bundle} nothing was in force" in str(first.exception)
+    both = run("rollback", "--out", workspace, "--list", "--to", bundle, fails=ConfigError)
+    assert "--list changes nothing" in str(both.exception)
+    (workspace / "blenders" / "PROMOTED").unlink()
+    back = json.loads(run("rollback", "--out", workspace, "--to", bundle, "--json").stdout)
+    assert (back["bundle"], back["instead_of"]) == (bundle, None)
+    assert "an engine that runs goes on" in back["running"]
 
 
 def test_a_failed_probe_of_the_real_records_is_not_promoted(workspace, tmp_path, monkeypatch):

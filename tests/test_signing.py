@@ -19,17 +19,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from workbench.artifacts import ModelFiles, Parity, load_bundle, save_blender, save_models
+from workbench.artifacts.history import promoted
 from workbench.artifacts.signing import (
+    TRUSTED,
     default_key,
     fingerprint,
     load_key,
     load_promoted,
     load_public,
     new_key,
-    promoted,
     public_path,
     sign,
     signature_path,
+    trusted_keys,
     verify,
 )
 from workbench.artifacts.verified import canonical
@@ -37,7 +39,11 @@ from workbench.core.errors import ArtifactError, ConfigError, DataError, Workben
 from workbench.core.types import ModelKey
 from workbench.models.base import Budget
 from workbench.models.families.ftrl import FTRLProximal
-from workbench.research.promotion import PASSPHRASE_FILE, make_key, passphrase_from_file, promote
+from workbench.research import promotion
+from workbench.research.candidate import CandidateReport
+from workbench.research.candidate_checks import BOUNDS, Check
+from workbench.research.promotion import promote
+from workbench.research.promotion_key import PASSPHRASE_FILE, make_key, passphrase_from_file
 
 SECRET = b"correct horse"
 PARTS = {"blender": {"a": 1}, "gates": {}, "costs": {}, "sizing": {}}
@@ -45,9 +51,19 @@ PARTS = {"blender": {"a": 1}, "gates": {}, "costs": {}, "sizing": {}}
 
 @pytest.fixture(autouse=True)
 def outside_jupyter(monkeypatch, tmp_path):
-    for name in ("JPY_PARENT_PID", "JPY_SESSION_NAME", "JUPYTER_SERVER_URL", PASSPHRASE_FILE):
+    for name in ("JPY_PARENT_PID", "JPY_SESSION_NAME", "JUPYTER_SERVER_URL", PASSPHRASE_FILE, TRUSTED):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture(autouse=True)
+def green(monkeypatch):
+    """These bundles hold nothing that could be examined; what is examined is tried in research/test_candidate.py."""
+
+    def report(job, found, *, trading, alone):
+        return CandidateReport(found.id, found.digest, "", "", "", BOUNDS, (Check("all", True, ""),))
+
+    monkeypatch.setattr(promotion, "study_again", report)
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +167,20 @@ def test_bad_keys_are_named(tmp_path, key):
         load_public(other)
     with pytest.raises(ConfigError, match="does not exist"):
         load_public(tmp_path / "none.pub")
+
+
+def test_the_trusted_key_is_the_users_own_or_the_one_that_is_named(tmp_path, key, monkeypatch):
+    with pytest.raises(ArtifactError, match=r"config/workbench/promotion\.key\.pub does not exist"):
+        trusted_keys()
+    new_key(default_key(), SECRET)
+    (own,) = trusted_keys()
+    assert fingerprint(own) == fingerprint(load_public(public_path(default_key())))
+    monkeypatch.setenv(TRUSTED, str(public_path(key)))
+    (other,) = trusted_keys()
+    assert fingerprint(other) == fingerprint(load_public(public_path(key)))
+    monkeypatch.setenv(TRUSTED, str(key))  # the private half, by mistake
+    with pytest.raises(ArtifactError, match=r"without a public key .* is no public key.*\$WORKBENCH_PROMOTION_KEY"):
+        trusted_keys()
 
 
 # Signatures ----------------------------------------------------------------------------------------------------------
@@ -419,7 +449,7 @@ def test_the_passphrase_file(ws, tmp_path, monkeypatch):
 
 
 def test_a_long_note_is_refused(ws, key):
-    unpromoted(ws, key, ConfigError, "--note has 501 characters", note="x" * 501)
+    unpromoted(ws, key, ConfigError, "the note has 501 characters, more than 500", note="x" * 501)
 
 
 def test_signing_needs_no_records_of_its_own(ws, key):

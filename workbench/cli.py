@@ -20,7 +20,7 @@ from workbench.cli_ibkr import doctor_broker, import_ibkr
 from workbench.cli_lab import lab
 from workbench.cli_output import show
 from workbench.cli_schedule import run_notebook, schedule_app
-from workbench.cli_zoo import print_zoo, promote, runs, zoo_app
+from workbench.cli_zoo import print_zoo, promote, rollback, runs, zoo_app
 from workbench.config import ALL_HORIZONS, Settings
 from workbench.core.errors import ConfigError, DataError, WorkbenchError
 
@@ -276,6 +276,7 @@ app.add_typer(dash_app, name="dash")
 app.add_typer(schedule_app, name="schedule")
 app.command()(run_notebook)
 app.command()(promote)
+app.command()(rollback)
 app.command()(runs)
 app.add_typer(zoo_app, name="zoo")
 

@@ -85,7 +85,7 @@ def export(
     chosen = session or last_session(settings.journal_address)
     path = out or Path(f"{chosen}.html")
     export_session(settings.journal_address, chosen, path)
-    print(f"{path}: session {chosen}, {path.stat().st_size / 2**20:.1f} MiB")
+    print(f"{path.absolute()}: session {chosen}, {path.stat().st_size / 2**20:.1f} MiB")
 
 
 @user_app.command("add")
@@ -105,8 +105,9 @@ def add(
 
     if no_password and password_stdin:
         raise ConfigError("--no-password and --password-stdin contradict each other; give one")
-    password = None if no_password else _password(password_stdin)
-    Users.add(_secrets(), name, role, password)
+    folder = _secrets()
+    Users.load(folder).check_new(name, role)  # before a password is asked for
+    Users.add(folder, name, role, None if no_password else _password(password_stdin))
     print(f"{name} is {role}")
 
 
@@ -149,7 +150,11 @@ def _secrets() -> Path:
 def _password(from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
-    told: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    try:
+        told: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    except typer.Abort:
+        print(file=sys.stderr)
+        raise ConfigError("no password was given, so nobody was added") from None
     return told
 
 

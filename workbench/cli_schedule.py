@@ -55,11 +55,12 @@ def rehearse(
     first: Annotated[str, typer.Option("--from", help="Day on which it begins (ISO date, 00:00 New York).")],
     last: Annotated[str, typer.Option("--to", help="Day after which it ends.")],
     file: File = DEFAULT,
-    speed: Annotated[float, typer.Option("--speed", min=1, help="Desk seconds per second while something runs.")] = 60,
+    speed: Annotated[float, typer.Option("--speed", min=1, help="Desk seconds per second while something runs.")] = 1,
 ) -> None:
-    """Run the schedule on a clock that skips the hours in which nothing runs: to see a week of it before it is real.
+    """Run the schedule on a clock that skips the hours in which nothing runs: a week of it, before it is real.
 
-    Everything is really run, with the parameters of the schedule: give it a desk folder of its own.
+    Everything is really run, with the parameters of the schedule: give it a desk folder of its own, and a simulated
+    gateway whose own clock runs fast (broker.speed).
 
     Example: workbench schedule rehearse --from 2026-03-02 --to 2026-03-06 --file rehearsal.toml
     """

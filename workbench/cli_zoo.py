@@ -1,16 +1,19 @@
-"""The commands about the zoo's models: bringing one of your own, and promoting a bundle."""
+"""The commands about the zoo's models: bringing one of your own, promoting a bundle, and going back."""
 
 from __future__ import annotations
 
 import getpass
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from workbench.cli_output import console, show
 from workbench.core.errors import ConfigError, nearest_name
+
+if TYPE_CHECKING:
+    from workbench.research.candidate import CandidateReport
 
 zoo_app = typer.Typer(
     invoke_without_command=True,
@@ -96,26 +99,90 @@ def promote(
         Path | None, typer.Option("--key", help="Your private key; default ~/.config/workbench/promotion.key.")
     ] = None,
     note: Annotated[str, typer.Option("--note", help="Who promotes it and why; becomes part of the signature.")] = "",
+    despite: Annotated[
+        str, typer.Option("--despite", help="Why a candidate that is red is promoted; becomes part of the signed note.")
+    ] = "",
+    automatic: Annotated[
+        bool, typer.Option("--automatic", help="Promote only if every check passed; asks nobody.")
+    ] = False,
     new_key: Annotated[bool, typer.Option("--new-key", help="Make a key and do nothing else.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Sign a bundle with your own key, after proving all of it again, and put it in force.
+    """Examine the candidate that training left, sign it with your own key, and put it in force.
 
-    The passphrase is asked for, or read from the file that $WORKBENCH_KEY_PASSPHRASE_FILE names (mode 0600).
+    A candidate that is red is refused, one that could not be examined whole is promoted with a warning. The passphrase
+    is asked for, or read from the file that $WORKBENCH_KEY_PASSPHRASE_FILE names (mode 0600).
 
     Example: workbench promote --new-key
 
     Example: workbench promote --out runs/mine --note "J. Doe, after the review of 30 June"
     """
-    from workbench.research import promotion
+    from workbench.research import promotion, promotion_key
 
     def ask() -> bytes:
-        return promotion.passphrase_from_file(out) or _prompt(twice=new_key)
+        return promotion_key.passphrase_from_file(out) or _prompt(twice=new_key)
 
+    if automatic and (bundle or note or despite or new_key):
+        raise ConfigError("--automatic takes --out and --key only: what a person decides, a person signs")
     if new_key:
-        show(promotion.make_key(ask, key, out), as_json)
+        show(promotion_key.make_key(ask, key, out), as_json)
+    elif automatic:
+        done = promotion.promote_if_green(out, key)
+        show(done or {"promoted": "nothing: the candidate is in force already"}, as_json)
     else:
-        show(promotion.promote(out, ask, bundle=bundle, key=key, note=note), as_json)
+        how = {"bundle": bundle, "key": key, "note": note, "despite": despite}
+        show(promotion.promote(out, ask, **how, tell=_print_report), as_json)
+
+
+def rollback(
+    out: Out = DEFAULT_OUT,
+    to: Annotated[
+        str | None, typer.Option("--to", help="Id of a bundle that was signed before; default the one before.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Show what was in force when, and change nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Put the bundle that was in force before in force again, at once; a second time goes one step further back.
+
+    Nothing is trained and no key is needed; the signature is verified. An engine that runs goes on with what it loaded.
+
+    Example: workbench rollback --out runs/mine
+
+    Example: workbench rollback --out runs/mine --list
+    """
+    from workbench.research import promotion
+
+    if listed and to:
+        raise ConfigError("--list changes nothing; leave it away to go back to --to")
+    if not listed:
+        show(promotion.rollback(out, to), as_json)
+    elif as_json:
+        show({"changes": promotion.changes(out)}, True)
+    else:
+        _print_changes(promotion.changes(out))
+
+
+WORDS = {True: "passed", False: "FAILED", None: "unsure"}
+
+
+def _print_report(report: CandidateReport) -> None:
+    """The checks on standard error, before anything is signed."""
+    print(f"candidate {report.candidate} is {report.verdict}", file=sys.stderr)
+    for check in report.checks:
+        print(f"  {WORDS[check.passed]:<8}{check.name}: {check.detail}", file=sys.stderr)
+    if report.of(None):
+        print("  what is unsure has not passed: look at it before you sign", file=sys.stderr)
+
+
+def _print_changes(rows: list[dict[str, Any]]) -> None:
+    """The history, the last change last."""
+    from rich.table import Table
+
+    columns = ("at", "what", "bundle", "key", "note", "state")
+    table = Table(*columns, box=None)
+    for row in rows:
+        table.add_row(*(row[name] for name in columns))
+    console().print(table if rows else "nothing was ever promoted")
 
 
 def _prompt(*, twice: bool) -> bytes:

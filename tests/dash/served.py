@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,12 @@ class Served:
         told = {name.replace("_", "-"): value for name, value in headers.items()}
         return asyncio.run(asyncio.wait_for(_pull(f"ws://{host}:{self.port}{path}/ws", token, told), 30))
 
+    def hold(self, path: str, token: str, then: Callable[[], None], **headers: str) -> str:
+        """The document of the session in `token`, once the server hangs up by itself after `then`."""
+        told = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = f"ws://127.0.0.1:{self.port}{path}/ws"
+        return asyncio.run(asyncio.wait_for(_hold(url, token, told, then), 60))
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         code = self.process.wait(30)
@@ -137,7 +144,25 @@ class Served:
         self._ready.set()
 
 
+async def _hold(url: str, token: str, headers: dict[str, str], then: Callable[[], None]) -> str:
+    connection, told = await _ask(url, token, headers)
+    then()
+    while await connection.read_message() is not None:
+        pass
+    connection.close()
+    return json.dumps(told[2])
+
+
 async def _pull(url: str, token: str, headers: dict[str, str]) -> str:
+    connection, told = await _ask(url, token, headers)
+    connection.close()
+    while told and await connection.read_message() is not None:  # until the other side has closed, too
+        pass
+    return json.dumps(told[2]) if told else ""
+
+
+async def _ask(url: str, token: str, headers: dict[str, str]) -> tuple[Any, list[Any]]:
+    """An open WebSocket, and the answer that holds the document; empty if the server hung up."""
     connection = await websocket_connect(HTTPRequest(url, headers=headers), subprotocols=["bokeh", token])
     told = await _message(connection)  # the acknowledgement
     asked = Protocol().create("PULL-DOC-REQ")
@@ -145,10 +170,7 @@ async def _pull(url: str, token: str, headers: dict[str, str]) -> str:
         await connection.write_message(part)
     while told and told[0]["msgtype"] != "PULL-DOC-REPLY":
         told = await _message(connection)
-    connection.close()
-    while told and await connection.read_message() is not None:  # until the other side has closed, too
-        pass
-    return json.dumps(told[2]) if told else ""
+    return connection, told
 
 
 async def _message(connection: Any) -> list[Any]:

@@ -208,6 +208,43 @@ def test_a_page_without_a_connection_is_refused(tmp_path: Path):
     assert isinstance(access.admit(tmp_path), Refusal)
 
 
+def test_a_login_ends_with_its_day_and_with_a_log_out(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(access, "objection", lambda request: "")
+
+    def asking(age_s: float) -> SimpleNamespace:
+        value = signed(LINK_COOKIE, "root", age_s=age_s).partition("=")[2]
+        return SimpleNamespace(cookies={LINK_COOKIE: SimpleNamespace(value=value)})
+
+    young, old = asking(3600), asking(86_390)
+    one, two = (access.person_of(access.login_of(r, SECRET), tmp_path) for r in (young, old))
+    assert access.confirm(one, tmp_path) == access.confirm(two, tmp_path) == Person("root", "operator")
+    monkeypatch.setattr(access.time, "time", lambda now=time.time: now() + 20)
+    assert access.confirm(one, tmp_path) == Person("root", "operator")
+    assert access.confirm(two, tmp_path).reason == "The login of root is over."
+    access.end(young, SECRET)
+    assert access.confirm(one, tmp_path).logged_in
+    assert access.login_of(young, SECRET) is None
+
+
+def test_only_logins_of_this_server_are_remembered_as_ended():
+    before = dict(access._ended)
+    cookie = SimpleNamespace(value=signed(LINK_COOKIE, "root", "another secret").partition("=")[2])
+    access.end(SimpleNamespace(cookies={LINK_COOKIE: cookie}), SECRET)
+    assert access._ended == before
+
+
+def test_plain_panel_serve_can_begin_with_a_page_of_ours(secrets):
+    server = serve_panel(secrets.parent, "--index", "live")
+    try:
+        first = server.get("/")
+        assert first.status == 200
+        assert "Live · workbench" in first.text
+        assert "googleapis" not in first.text
+        assert "cdn.holoviz.org" not in first.text
+    finally:
+        server.stop()
+
+
 def test_a_person_is_confirmed_as_long_as_the_entry_is_there(tmp_path: Path):
     Users.add(tmp_path, "octocat", "operator", None)
     person = Person("octocat", "operator", Users.load(tmp_path).entries["octocat"].id)

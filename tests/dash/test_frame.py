@@ -48,6 +48,16 @@ def test_a_page_that_fails_says_why_and_how_to_help(shown):
     assert "and a note" in text
 
 
+def test_an_error_that_is_not_ours_is_told_to_the_log_alone(shown, caplog):
+    def fail(*_: object) -> None:
+        raise KeyError("secret detail")
+
+    text = shown(Person("ann", "viewer"), fail)
+    assert "This page failed; the server&#x27;s log says why." in text
+    assert "secret detail" not in text
+    assert any(record.exc_info and "secret detail" in str(record.exc_info[1]) for record in caplog.records)
+
+
 def test_every_page_has_an_address_and_a_place():
     assert list(frame.PAGES) == ["live", "research", "execution"]
     assert frame.PAGES["live"] == "workbench.dash.live_page:page"

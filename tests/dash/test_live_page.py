@@ -23,6 +23,7 @@ from workbench.core.errors import WorkbenchError
 from workbench.dash import live_commands, live_texts
 from workbench.dash.access import Person
 from workbench.dash.feed import JournalFeed, Look
+from workbench.dash.guard import guarded
 from workbench.dash.live_commands import CommandSender
 from workbench.dash.live_page import LivePage
 from workbench.dash.live_travel import Chaser, Travel
@@ -30,6 +31,7 @@ from workbench.dash.settings import DashSettings
 from workbench.engine.codec import live_codec
 from workbench.engine.plan import EnginePlan
 from workbench.journal import Mark, SqlJournal
+from workbench.widgets import live_tables
 from workbench.widgets.command_bar import ALL
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "widgets"))
@@ -131,7 +133,7 @@ def test_the_newest_decision_and_what_is_held_now(engine: Engine) -> None:
     tiles = words(page.tiles.object)
     for part in ("NAV, USD 1,000", "P&amp;L today, USD -5", "drawdown 1.00 %", "orders / min 3", "data age 1.0 min"):
         assert part in tiles
-    assert "main LIVE as it started" in words(page.modes.object)
+    assert re.search("main LIVE 1,000.00 .* as it started", words(page.modes.object))
     assert "largest weight 4.00 % of 5.00 % near" in words(page.panels.limits.object)
     assert "AAA main 40 4.00 %" in words(page.positions.object)
     assert page.panels.shares.columns.data["mean"][0] == 1.0
@@ -259,7 +261,7 @@ def test_an_engine_that_lives_but_shows_no_new_state_does_not_look_current(engin
     for late, warned in ((patience - 5, False), (patience + 5, True)):
         now = log.state_at + late * NS
         told = words(live_texts.banner(replace(look, read_at=now), log, {**look.status(0), "alive": True}, now))
-        assert ("The engine lives, but what it last showed of itself is" in told) is warned
+        assert ("The engine lives, but last showed its state" in told) is warned
 
 
 def test_a_page_that_can_show_only_a_part_does_not_say_that_it_was_updated(
@@ -272,7 +274,7 @@ def test_a_page_that_can_show_only_a_part_does_not_say_that_it_was_updated(
     def broken(log: Any) -> None:
         raise LookupError("a figure")
 
-    monkeypatch.setattr(page, "_lay_out", broken)
+    monkeypatch.setattr(page, "lay_out", broken)
     with pytest.raises(LookupError):
         page.refresh()
     assert page.pulse.beats == beats
@@ -285,7 +287,7 @@ def test_real_money_is_red(engine: Engine) -> None:
     view = {"phase": "trading", "kind": "live", "account": "U1", "open_orders": [], "systems": {"main": SYSTEM}}
     engine.journal.record("state", FIRST, view)
     engine.journal.beat("trading")
-    assert "REAL MONEY: account U1" in words(page_of(engine.folder).banner.object)
+    assert "REAL MONEY: account U1" in words(page_of(engine.folder).money.object)
 
 
 # ---- looking back -------------------------------------------------------------------------------------------------
@@ -367,14 +369,14 @@ def test_no_command_is_given_from_a_past_session_whose_account_may_be_another(en
     async def turn_back() -> None:
         page.session.value = "s1"
         await until(lambda: page.log is not None and page.log.session == "s1")
-        told = words(page.banner.object)
+        told = words(page.money.object)
         assert "REAL MONEY: account U1." in told
-        assert "Every command below acts on it" not in told
+        assert "Every command on this page acts on it" not in told
         assert page.bar is not None
         assert (page._bar_at.visible, page.bar.armed) == (False, "")
         page.session.value = ""
         assert page._bar_at.visible
-        assert "Simulated gateway" in words(page.banner.object)
+        assert "Simulated gateway" in words(page.money.object)
 
     asyncio.run(turn_back())
     newer.journal.close()
@@ -523,11 +525,10 @@ def test_what_ends_trading_is_sent_to_an_engine_that_only_seems_dead(
     """Its step hangs, or the journal is locked: its heart takes these commands all the same."""
     monkeypatch.setattr(live_commands, "PATIENCE_S", 0.0)
     sender = CommandSender(DashSettings(folder=tmp_path, secrets=tmp_path), OPERATOR, lambda: False)
-    told = sender(action, "odd fills", "")
+    with pytest.raises(CommandError, match=r"not taken within 0 s.*positions stay.*workbench live.*hangs.*panic\.flag"):
+        sender(action, "odd fills", "")
     (command,) = store.take(time.time_ns())
     assert (command.action, command.issuer) == (action, "ann")
-    assert "not taken within 0 s" in told
-    assert "panic.flag in its folder works even with one that hangs" in told
 
 
 def test_a_command_that_nobody_takes_is_told(
@@ -535,7 +536,8 @@ def test_a_command_that_nobody_takes_is_told(
 ) -> None:
     monkeypatch.setattr(live_commands, "PATIENCE_S", 0.0)
     sender = CommandSender(DashSettings(folder=tmp_path, secrets=tmp_path), OPERATOR, lambda: True)
-    assert "not taken within 0 s; it expires by itself" in sender("halt", "try", "")
+    with pytest.raises(CommandError, match=r"not taken within 0 s; it expires by itself, look at the happenings$"):
+        sender("halt", "try", "")
     (outcome,) = store.history()
     assert outcome.state == "waiting"
 
@@ -547,8 +549,152 @@ def test_unknown_figures_are_dashes() -> None:
     told = words(live_texts.tiles({"systems": {"main": {"nav": None}}}, ("main",), float("nan")))
     assert "NAV, USD –" in told
     assert "open orders –" in told
-    assert "reports / min –" in told
+    assert "messages / min –" in told
     assert "Opening the journal" in live_texts.banner(Look(), None, {}, 0)
+
+
+def test_an_empty_journal_is_not_opened_for_ever(tmp_path: Path) -> None:
+    with SqlJournal(tmp_path / "journal.db", session="s1", codec=live_codec()):
+        page = page_of(tmp_path)
+    assert page.banner.object == ""
+    assert "The journal is empty" in words(page.waits.object)
+
+
+def test_a_session_that_ended_before_it_decided_promises_nothing(engine: Engine) -> None:
+    engine.state(phase="failed")
+    assert words(page_of(engine.folder).waits.object) == "Session s1 ended before main decided anything."
+
+
+def test_figures_are_grey_while_nobody_renews_them_and_not_after(engine: Engine) -> None:
+    engine.state()
+    page = page_of(engine.folder)
+    assert page.tiles.styles == page.modes.styles == {"opacity": "1"}
+    engine.state(FIRST + NS, phase="stopped")
+    again(page)
+    assert page.tiles.styles == {"opacity": "0.55"}
+    engine.journal.close()
+    newer = Engine(engine.folder, session="s2")
+    newer.state()
+    again(page)
+    assert page.tiles.styles == page.modes.styles == {"opacity": "1"}  # {} would leave the browser's as it was
+    newer.journal.close()
+
+
+def test_with_several_systems_every_title_says_whose_it_is_and_commands_follow_the_choice(tmp_path: Path) -> None:
+    engine = Engine(tmp_path, "one", "two")
+    engine.state(one={"gross": 0.5}, two={"gross": 0.6})
+    engine.decide(1, "one")
+    engine.decide(1, "two")
+    CommandStore(tmp_path / "commands.db", tmp_path / "commands.key").close()
+    page = page_of(tmp_path, OPERATOR)
+    titles, limits = page.panels.titles, page.panels.limits
+    assert page.bar is not None
+    assert page.bar.system == ALL
+    assert words(titles["map"].object).startswith("Alpha of one by horizon")
+    assert words(titles["limits"].object) == "Exposures of each system against limits"
+    assert re.search("one 50.00 of 50 % near .* two 60.00 of 50 % OVER", words(limits.object))
+    page.system.value = "two"
+    assert page.bar.system == "two"
+    assert words(titles["gates"].object).startswith("Gate of two:")
+    assert words(titles["limits"].object) == "Exposures of two against limits"
+    assert "gross 60.00 % of 50.00 % OVER" in words(limits.object)
+    page.system.value = ALL
+    assert page.bar.system == ALL
+    engine.journal.close()
+
+
+def test_a_decision_that_wants_nothing_says_why(engine: Engine) -> None:
+    engine.state()
+    alpha = np.full((9, 3), 0.1)
+    alpha[2, 1] = -3.0
+    engine.decide(1, alpha_bps=alpha, cost_bps=4.0, state=1)
+    page = page_of(engine.folder)
+    assert words(page.panels.idle.object) == (
+        "Nothing is held and nothing is wanted: no alpha earns the round trip that it would cost. "
+        "The nearest is BBB over 15m: 3.00 bps against a round trip of 8.00 bps."
+    )
+    for bar, values, said in (
+        (2, {"state": 0, "cost_bps": np.nan}, "everything is unknown: no cost."),
+        (3, {"state": 2}, "3 names have an edge after costs, but gate"),
+        (4, {"state": 2, "target": 0.01}, ""),
+        (5, {"state": 1, "held": 0.01}, ""),
+    ):
+        engine.decide(bar, **values)
+        again(page)
+        told = words(page.panels.idle.object)
+        assert said in told if said else told == ""
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ("2026-03-02T14:30:00Z", ""),  # the opening itself
+        ("2026-03-02T14:29:59Z", "closed until Monday 2 March 2026, 09:30 in New York (14:30 UTC)"),
+        ("2026-03-06T21:00:01Z", "closed until Monday 9 March 2026, 09:30 in New York (13:30 UTC)"),  # summer time
+        ("2026-11-27T18:30:00Z", "closed until Monday 30 November 2026, 09:30 in New York (14:30 UTC)"),  # early close
+        ("", ""),
+    ],
+)
+def test_a_closed_exchange_says_when_it_opens(now: str, said: str) -> None:
+    told = live_texts.closed_until(now)
+    assert said in words(told) if said else told == ""
+
+
+def test_ages_by_a_fast_clock_and_the_day_of_a_profit_are_named() -> None:
+    status = {"systems": {}, "time": "2026-03-03T03:00:00Z", "last_bar": "2026-03-02T21:00:00Z"}
+    told = words(live_texts.tiles(status, ("main",), 1.0, fast=True))
+    assert "age, market time 6 h" in told
+    assert "P&amp;L of 2026-03-02, USD" in told
+    assert "data age 6 h" in words(live_texts.tiles(status, ("main",), 1.0))
+
+
+def test_a_dead_engine_says_what_becomes_of_positions_and_systems_share_a_reason(tmp_path: Path) -> None:
+    dead = {"phase": "dead", "alive": False, "error": "no sign of life for 60 s"}
+    told = words(live_tables.troubles(dead))
+    assert "positions stay" in told
+    assert "`workbench live` starts it again" in told
+    why = {"mode": "DEGRADED", "reason": "the broker is away"}
+    status = {"phase": "trading", "alive": True, "systems": {"a": why, "b": why, "c": {"mode": "LIVE"}}}
+    assert words(live_tables.troubles(status)) == "a, b are in mode DEGRADED: the broker is away"
+
+
+def test_an_engine_that_refuses_is_no_success(tmp_path: Path, store: CommandStore) -> None:
+    sender = CommandSender(DashSettings(folder=tmp_path, secrets=tmp_path), OPERATOR, lambda: True)
+    refused: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(CommandError) as caught:
+            sender("resume", "try", "main")
+        refused.append(str(caught.value))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    with CommandStore(tmp_path / "commands.db", tmp_path / "other.key") as stranger:  # whose key is another
+        while asking.is_alive():
+            stranger.take(time.time_ns())
+            asking.join(0.01)
+    (told,) = refused
+    assert told.startswith("refused: forged")
+
+
+def test_a_page_that_fails_every_second_says_so_and_recovers(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[str] = []
+    broken = [True]
+
+    def refresh() -> None:
+        if broken[0]:
+            raise LookupError("secret detail")
+
+    beat = guarded(refresh, told.append)
+    beat()
+    beat()
+    assert len(told) == 1  # not every second
+    assert "This page failed; the server&#x27;s log says why." in told[0]
+    assert "secret detail" not in told[0]
+    assert len([r for r in caplog.records if r.exc_info]) == 1
+    broken[0] = False
+    beat()
+    assert told[1:] == [""]
 
 
 def test_points_come_when_the_last_system_has_told() -> None:

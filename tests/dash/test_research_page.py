@@ -168,18 +168,19 @@ def test_no_job(tmp_path, title):
 
 @pytest.mark.parametrize(
     ("title", "command"),
-    [("Zoo", "train"), ("Blenders", "calibrate"), ("Reliability", "calibrate"), ("Costs", "calibrate"),
+    [("Zoo", "train"), ("Blenders", "calibrate"), ("Reliability", "calibrate"), ("Costs", "backtest"),
      ("Sizing", "calibrate"), ("Backtest", "backtest"), (COMPARE, "calibrate")],
 )  # fmt: skip
 def test_steps_that_were_not_run_name_their_command(tmp_path, title, command):
     job = Job.open(tmp_path / "young")
+    (job.ws.root / "steps.json").write_text(json.dumps({"data": {"inputs": "", "seconds": 1, "outcome": {}}}))
     shown = ResearchPage(settings_of(job.ws.root))
     if title == COMPARE:
         panel = turned(shown, title)[0]
         said = words(panel.place.objects[0].object)
     else:
         said = told(shown, title)
-    assert f"`workbench {command}" in said
+    assert f"workbench {command} --out {job.ws.root}" in said
     assert WorkspaceView in {type(o) for o in turned(shown, "Overview")}
 
 
@@ -200,19 +201,58 @@ def test_records_of_another_form_are_told(root):
     (root / "steps.json").write_text(json.dumps({"train": {"inputs": "", "seconds": 1, "outcome": {}}}))
     said = told(ResearchPage(settings_of(root)), "Zoo")
     assert "a result cannot be read (KeyError('models'))" in said
-    assert f"`workbench train --out {root}` makes it" in said
+    assert "`workbench demo --out" in said
 
 
-def test_a_backtest_out_of_date_takes_only_what_needs_it(root):
+def outdate(root: Path, *chosen: str) -> None:
+    """The records of the steps in `chosen` are of other code."""
     records = json.loads((root / "steps.json").read_text())
-    records["backtest"]["inputs"] = "of other code"
+    for step in chosen:
+        records[step]["inputs"] = "of other code"
     (root / "steps.json").write_text(json.dumps(records))
+
+
+def test_a_backtest_out_of_date_is_shown_below_a_warning(root):
+    outdate(root, "backtest")
     shown = ResearchPage(settings_of(root))
-    assert f"`workbench backtest --out {root}` makes it anew" in told(shown, "Backtest")
-    assert "Shown without a backtest" in told(shown, "Costs")
+    said = told(shown, "Backtest")
+    assert said.startswith("Out of date")
+    assert "The backtest is of other settings, data or code. `workbench backtest --out" in said
+    assert [type(o) for o in turned(shown, "Backtest")][1:] == [BacktestView]
+    assert turned(shown, "Backtest")[1].recall is not None
+    assert [type(o) for o in turned(shown, "Sizing")][1:] == [SizingView]
     assert [type(o) for o in turned(shown, "Costs")][1:] == [CostView]
-    assert [type(o) for o in turned(shown, "Reliability")][1:] == [GateView]
+    assert turned(shown, "Costs")[1].moments
     assert [type(o) for o in turned(shown, "Blenders")] == [BlenderView]
+
+
+def test_the_first_step_that_is_out_of_date_is_named_with_the_commands_that_make_all(root):
+    outdate(root, "blend", "backtest")
+    shown = ResearchPage(settings_of(root))
+    commands = " && ".join(f"workbench {step} --out {root}" for step in ("blend", "calibrate", "backtest"))
+    for title in ("Blenders", "Reliability", "Costs", "Sizing", "Backtest"):
+        said = told(shown, title)
+        assert "The blenders are of other settings, data or code." in said, title
+        assert f"`{commands}` makes all" in said
+    assert [type(o) for o in turned(shown, "Zoo")] == [ModelsView]
+
+
+def test_decisions_that_cannot_be_made_again_are_not_shown_and_nobody_is_told_to_write_code(root):
+    outdate(root, "backtest")
+    next((root / "backtest").glob("*.books.npz")).write_bytes(b"of another run")
+    shown = ResearchPage(settings_of(root))
+    for title, view in (("Backtest", BacktestView), ("Costs", CostView), ("Reliability", GateView)):
+        assert "Shown without the decisions of the backtest" in told(shown, title)
+        made = turned(shown, title)[-1]
+        assert type(made) is view
+        texts = [str(pane.object) for pane in made.shown().select(pn.pane.HTML)]
+        assert not [text for text in texts if "recall" in text], title
+    assert "Sizing: nothing to show" in told(shown, "Sizing")
+
+
+def test_one_button_reads_the_overview_anew(traded):
+    view = turned(ResearchPage(settings_of(traded.job.ws.root)), "Overview")[0]
+    assert view.controls() == []
 
 
 def test_what_failed_is_tried_again(tmp_path, traded):

@@ -12,15 +12,19 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from bokeh.util.token import generate_jwt_token, generate_session_id
 from tornado.httpclient import HTTPClientError
+from tornado.websocket import WebSocketClosedError
 
 from tests.dash.served import HELD, Served, own_address, serve_dash
-from workbench.dash.login import Throttle, inside
+from workbench.dash import serve as serve_module
+from workbench.dash.login import Gate, LinkHandler, Throttle, inside
 from workbench.dash.serve import HEADERS, Place
+from workbench.dash.settings import DashSettings
 from workbench.dash.users import COOKIE_FILE, Users
 
 WORDS = {"ann": "correct horse battery", "bob": "staple and a paper clip"}
@@ -131,6 +135,38 @@ def test_a_wrong_login_is_refused_without_saying_what_was_wrong(served: Served, 
     assert answer.headers.get_all("Set-Cookie") is None
 
 
+def test_after_a_wrong_password_only_the_password_is_asked_for_again(served: Served):
+    page = served.post("/login", {"username": 'bob"><script>', "password": "wrong wrong wrong"}).text
+    assert 'name="username" value="bob&quot;&gt;&lt;script&gt;"' in page
+    assert 'type="password" autofocus' in page
+    assert page.count("autofocus") == 1
+
+
+def test_who_is_logged_in_is_led_on_from_the_login(served: Served, folder, ann):
+    assert served.get("/login?next=%2Fresearch", Cookie=ann).headers["Location"] == "/research"
+    Users.add(folder / "secrets", "dora", "viewer", WORDS["ann"])
+    dora = served.log_in("dora", WORDS["ann"])
+    Users.remove(folder / "secrets", "dora")
+    assert served.get("/login", Cookie=dora).status == 200, "she may come as somebody else"
+
+
+def test_an_address_without_a_page_says_so_in_the_look_of_the_others(served: Served):
+    answer = served.get("/nothing")
+    assert answer.status == 404
+    assert "There is nothing at this address" in answer.text
+    assert 'href="/live"' in answer.text
+    assert "Traceback" not in served.said
+
+
+def test_the_session_of_a_user_who_is_removed_is_shut_while_it_is_open(served: Served, folder):
+    Users.add(folder / "secrets", "erik", "operator", WORDS["ann"])
+    cookies = served.log_in("erik", WORDS["ann"])
+    token = re.search(r'"token":"([^"]+)"', served.get("/live", Cookie=cookies).text).group(1)
+    before = served.hold("/live", token, lambda: Users.remove(folder / "secrets", "erik"), Cookie=cookies)
+    assert f"{HELD}, shown to erik" in before
+    assert HELD not in served.pull("/live", token, Cookie=cookies), "nor does the session show anything later"
+
+
 def test_guesses_are_slowed_down_for_this_name_from_this_address_only(folder):
     server = serve_dash(folder)
     try:
@@ -191,8 +227,11 @@ def test_another_site_can_neither_log_in_nor_out_for_somebody(served: Served, an
     assert served.post("/login", form, Sec_Fetch_Site="cross-site").status == 403
     assert served.get("/logout", Cookie=ann, Sec_Fetch_Site="cross-site").headers.get_all("Set-Cookie") is None
     assert served.post("/login", form, Origin="https://desk.example:443").status == 302
-    gone = served.get("/logout", Cookie=ann).headers.get_all("Set-Cookie")
+    bob = served.log_in("bob", WORDS["bob"])
+    gone = served.get("/logout", Cookie=bob).headers.get_all("Set-Cookie")
     assert any(cookie.startswith('workbench_user="";') for cookie in gone)
+    assert served.get("/live", Cookie=bob).status == 302, "a copy of the cookie opens nothing any more"
+    assert served.get("/live", Cookie=ann).status == 200
 
 
 def test_who_is_taken_out_of_the_file_is_refused_at_once(served: Served, folder):
@@ -228,6 +267,38 @@ def test_a_wrong_link_opens_nothing(served: Served, told):
     answer = served.get(f"/enter{told}")
     assert answer.status in (400, 403)
     assert answer.headers.get_all("Set-Cookie") is None
+
+
+def test_the_token_that_the_browser_is_started_with_opens_once(tmp_path, monkeypatch):
+    gate = Gate(tmp_path, "printed", "for the browser")
+    handler = SimpleNamespace(application=SimpleNamespace(auth_provider=gate))
+    asked = [LinkHandler._opens(handler, told) for told in ("", "wrong", "for the browser", "for the browser", "")]
+    assert asked == [False, False, True, False, False]
+    assert [LinkHandler._opens(handler, "printed") for _ in range(2)] == [True, True]
+
+
+def test_the_browser_is_not_started_with_the_printed_link(tmp_path, monkeypatch, capsys):
+    started, loop = [], SimpleNamespace(asyncio_loop=SimpleNamespace(set_exception_handler=lambda _: None))
+    loop.call_later = lambda _, call, link: started.append(link)
+    loop.start = lambda: None
+    gates = []
+    server = SimpleNamespace(io_loop=loop, start=lambda: None, stop=lambda: None)
+    monkeypatch.setattr(serve_module, "_server", lambda settings, place, gate, secret: gates.append(gate) or server)
+    monkeypatch.setattr(serve_module.signal, "signal", lambda *_: None)
+    serve_module.serve(DashSettings(secrets=tmp_path / "secrets"), Place())
+    (link,), (gate,) = started, gates
+    assert link.endswith(f"/enter?token={gate.once}")
+    said = capsys.readouterr().out
+    assert gate.token in said
+    assert gate.once not in said
+    assert gate.once != gate.token
+
+
+def test_a_logged_out_link_cookie_opens_nothing_any_more(served: Served):
+    cookies = served.get(f"/enter?token={served.token}").cookies
+    assert served.get("/live", Cookie=cookies).status == 200
+    served.get("/logout", Cookie=cookies)
+    assert served.get("/live", Cookie=cookies).status == 302
 
 
 def test_the_link_and_its_cookie_are_worth_nothing_through_a_proxy(served: Served):
@@ -330,6 +401,42 @@ def test_the_own_names_of_a_place():
     assert "192.0.2.7:5006" in Place("192.0.2.7").allowed()
     assert f"{own_address()}:5006" in Place("0.0.0.0").allowed()
     assert not [name for name in Place("0.0.0.0").allowed() if "*" in name or name.startswith(":")]
+
+
+def test_what_looks_mistyped_is_told_at_the_start(tmp_path):
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "config.toml").touch()
+
+    def doubts(**told: object) -> list[str]:
+        return serve_module._doubts(DashSettings(job=tmp_path, secrets=tmp_path, **told))
+
+    assert doubts(folder=tmp_path / "none") == [
+        f"there is no folder {tmp_path / 'none'}: check --folder, or start an engine there"
+    ]
+    assert doubts(folder=tmp_path / "engine") == [
+        f"{tmp_path / 'engine'} holds no journal: check --folder, or start an engine there"
+    ]
+    assert "there is no journal" in doubts(journal="nonsense")[0]
+    assert "is no SQLAlchemy URL" in doubts(journal="non sense://")[0]
+    assert doubts(journal="postgresql://desk@db.example/journal") == []
+    (tmp_path / "engine" / "journal.db").touch()
+    assert doubts(folder=tmp_path / "engine") == []
+    (wrong,) = serve_module._doubts(DashSettings(folder=tmp_path / "engine", job=tmp_path / "jobb", secrets=tmp_path))
+    assert wrong == f"{tmp_path / 'jobb'} holds no research: check --job"
+
+
+def test_a_tab_that_was_closed_is_no_news_and_everything_else_is():
+    told = []
+    loop = SimpleNamespace(default_exception_handler=told.append)
+    serve_module._gone_browsers_are_no_news(loop, {"exception": WebSocketClosedError()})
+    serve_module._gone_browsers_are_no_news(loop, {"exception": ValueError("x"), "message": "m"})
+    assert [str(context["exception"]) for context in told] == ["x"]
+
+
+def test_others_are_told_an_address_that_they_can_use():
+    assert f"http://{own_address()}:5006" in Place("0.0.0.0").elsewhere
+    assert not [url for url in Place("0.0.0.0").elsewhere if "localhost" in url or "127.0.0" in url]
+    assert Place().elsewhere == []
 
 
 # ---- by OAuth -------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from workbench.dash.session_log import Recent, SessionLog
 from workbench.engine.codec import live_codec
 from workbench.engine.plan import EnginePlan
 from workbench.journal import SqlJournal
+from workbench.schedule.history import Alert, History
 
 SECOND = 1_000_000_000
 
@@ -270,3 +271,23 @@ def test_a_decision_that_is_not_in_the_journal_is_an_error(tmp_path) -> None:
     with pytest.raises(WorkbenchError, match="has no entry 77"):
         feed.decision(77)
     assert Look().status(5)["phase"] == "none"
+
+
+def test_alerts_of_the_desk_are_known_where_there_is_a_desk(tmp_path) -> None:
+    feed = JournalFeed(tmp_path / "journal.db", tmp_path / "desk")
+    feed.refresh_alerts()
+    assert feed.look.alerts == ()
+    (tmp_path / "desk").mkdir()
+    with History(tmp_path / "desk" / "journal.db") as history:
+        history.alert(Alert(5, "train", "train-1", "failed: no bars"))
+        history.alert(Alert(6, "live", "live-1", "no heartbeat for 30 s"))
+    feed.refresh_alerts()
+    assert [a.text for a in feed.look.alerts] == ["no heartbeat for 30 s", "failed: no bars"]
+    version = feed.look.version
+    feed.refresh_alerts()
+    assert feed.look.version == version
+    with journal_at(tmp_path) as journal:
+        begin(journal, "one")
+        feed.refresh()
+    assert len(feed.look.alerts) == 2
+    feed.stop()

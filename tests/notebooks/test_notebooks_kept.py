@@ -17,7 +17,7 @@ from tests.notebooks.copies import NOTEBOOKS, OWN, SMALL, parameters
 STAGES = (
     "00_start_here", "01_market_data", "02_features_and_labels", "03_train_models", "04_fit_blenders",
     "05_calibrate_gates", "06_costs_and_arbitration", "07_position_sizing", "08_backtest", "09_live_session",
-    "10_session_report",
+    "10_session_report", "11_pre_open", "12_candidate",
 )  # fmt: skip
 COMMON = {
     "workspace": ("str", "../runs/walk"), "data": ("str", ""), "symbols": ("int", 12), "sessions": ("int", 60),

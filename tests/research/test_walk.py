@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from workbench.core.calendar import iso_date
 from workbench.core.errors import WorkbenchError
 from workbench.research.walk import pick, walk
 
@@ -26,6 +27,30 @@ def test_a_workspace_that_holds_bars_is_opened_as_it_is(tmp_path, capsys):
     assert again.bars.symbols == first.bars.symbols
     assert again.settings.training.families == ("FTRLProximal",)
     assert again.settings.data.until == first.settings.data.until
+
+
+def test_research_sees_a_day_more_each_night_and_nothing_beyond(tmp_path):
+    shape = {"symbols": 3, "sessions": 20, "families": ("FTRLProximal",)}
+    first = walk(tmp_path / "w", **shape)
+    dates = [iso_date(int(d)) for d in np.unique(first.store.serve(5).session)]
+    assert first.settings.data.until == dates[19]
+    later = walk(tmp_path / "w", **shape, until=dates[20])
+    assert iso_date(int(later.bars.session[-1])) == iso_date(int(later.daily.session[-1])) == dates[20]
+    assert later.history.ts[-1] == later.bars.ts[-1]
+    assert later.data_digest != first.data_digest
+    again = walk(tmp_path / "w", **shape)
+    assert (again.settings.data.until, again.data_digest) == (dates[20], later.data_digest)
+    rows = len(first.history.ts)
+    assert first.history.ts[-1] == first.bars.ts[-1] < later.bars.ts[-1]
+    np.testing.assert_array_equal(later.history.values[:rows], first.history.values)
+    for label, seen in later.labels.items():
+        known = seen.matured_at[np.isfinite(seen.value).any(axis=1)]
+        assert known.max() <= later.bars.ts[-1], label
+
+
+def test_a_date_that_is_none_is_refused(tmp_path):
+    with pytest.raises(WorkbenchError, match="until"):
+        walk(tmp_path / "w", symbols=3, sessions=20, families=("FTRLProximal",), until="yesterday")
 
 
 def test_bars_of_the_users_own_are_imported_once(tmp_path):

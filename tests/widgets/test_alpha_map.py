@@ -43,7 +43,7 @@ def test_cells_show_the_chosen_unit_and_unknown_ones_are_hatched() -> None:
     assert columns["number"][:3] == ["+12.0", "-0.50", ""]
     assert columns["hatch"][:3].tolist() == [0.0, 0.0, 1.0]
     shown.unit = "net"
-    assert shown.columns.data["number"][:3] == ["+10.0", "-0.00", ""]
+    assert shown.columns.data["number"][:3] == ["+10.0", "0", ""]
     assert "<td>+10.0</td>" in shown.numbers_html()
     assert "–" in shown.numbers_html()
 

@@ -21,7 +21,8 @@ from workbench.core.errors import WorkbenchError
 from workbench.engine.codec import live_codec
 from workbench.gateway.simulated import SimulatedGateway
 from workbench.journal import SqlJournal
-from workbench.widgets.bundles import BundlesView, shadow_session
+from workbench.research.candidate_checks import shadow_session
+from workbench.widgets.bundles import BundlesView
 
 BARS = 6
 

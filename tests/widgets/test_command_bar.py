@@ -45,7 +45,7 @@ def confirm(bar: CommandBar, action: str, clock: list[float]) -> None:
 def test_no_start_and_no_stop_among_the_buttons() -> None:
     bar = CommandBar(("main",), Store())
     assert bar.turns == ("reason", "observe", "resume", "cancel_orders", "halt", "flatten", "cancel")
-    assert [b.name for b in bar.controls()[1:]] == ["Observe", "Resume", "Cancel orders", "Halt", "Flatten", "Cancel"]
+    assert [b.name for b in bar.controls()[1:]] == ["Observe", "Resume", "Cancel orders", "Halt", "Flatten", "Disarm"]
     two = CommandBar(("one", "two"), Store())
     assert "system" in two.turns
     assert two.controls()[1].name == "Act on"  # a page has another chooser, of what it shows
@@ -70,9 +70,22 @@ def test_a_second_press_sends_with_the_reason(clock: list[float]) -> None:
     bar.reason = " odd fills "
     confirm(bar, "halt", clock)
     assert bar.wait() == "halt: done"
+    assert bar.reason == ""  # the next command has a reason of its own
+    bar.reason = "again"
     confirm(bar, "cancel_orders", clock)
     assert bar.wait() == "cancel orders: done"
-    assert store.asked == [("halt", "odd fills", ""), ("cancel", "odd fills", "")]
+    assert store.asked == [("halt", "odd fills", ""), ("cancel", "again", "")]
+
+
+def test_the_button_that_disarms_is_there_only_while_something_is_armed(clock: list[float]) -> None:
+    bar = CommandBar(("main",), Store())
+    disarm = bar.controls()[-1]
+    bar.reason = "try"
+    assert not disarm.visible
+    bar.param.trigger("halt")
+    assert disarm.visible
+    bar.param.trigger("cancel")
+    assert (bar.armed, disarm.visible, bar.reason) == ("", False, "try")
 
 
 def test_late_held_and_escaped_presses_send_nothing(clock: list[float]) -> None:
@@ -100,6 +113,7 @@ def test_it_acts_on_the_chosen_system_and_orders_are_of_the_account(clock: list[
     bar.reason, bar.system = "try", "two"
     confirm(bar, "observe", clock)
     bar.wait()
+    bar.reason = "try"
     bar.param.trigger("cancel_orders")
     assert "CANCEL ORDERS is armed for all systems (one, two)" in bar.ask_html()
     confirm(bar, "cancel_orders", clock)

@@ -21,7 +21,10 @@ def test_held_and_target_stand_side_by_side_and_an_unknown_gate_is_a_cross() -> 
     assert told["target"].tolist() == pytest.approx([0.04, -0.01, 0.0])
     np.testing.assert_allclose(told["held"], [0.03, NAN, 0.0], rtol=1e-6)
     assert np.isfinite(told["cross"]).tolist() == [False, True, False]
-    assert told["state"] == ["FORECAST", "UNKNOWN", "NO_EDGE"]
+    assert told["state"] == [
+        "an edge after costs (FORECAST)", "unknown: data or models are missing (UNKNOWN)",
+        "nothing to earn after costs (NO_EDGE)",
+    ]  # fmt: skip
 
 
 def test_the_axis_reaches_round_numbers_beyond_both_ends() -> None:

@@ -82,7 +82,7 @@ def test_orders_and_fills_are_in_the_table(shown, traded, row):
 
 def test_what_is_missing_is_said(traded, row):
     alone = ReceiptView(traded.recall.decision(row))
-    assert "Pass snapshot= and book=" in alone.summary()
+    assert "came without its snapshot and book" in alone.summary()
     held = layer(alone.weights(), "Rectangles").dframe().set_index("step")["y1"]["held"]
     assert np.isnan(held)
 

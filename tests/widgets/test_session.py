@@ -78,7 +78,7 @@ def test_card_in_numbers() -> None:
     assert "change (bps) +1.00" in told
     assert "slippage (bps) +10.00 ± 0.00" in told  # both orders paid 10 bps
     assert "says nothing about real profit" in told
-    assert "pass verdict=verify_session" in told
+    assert "`verdict=verify_session(...)`" in told
 
 
 def test_parity_is_shown_with_its_first_difference() -> None:
@@ -245,7 +245,7 @@ def test_view_of_a_journaled_session(journal: SqlJournal) -> None:
     assert shown.reliability().get(1).dframe().empty
     assert "No 120m window ended" in words(shown.outcome_html())
     assert shown.ic().get(0).dframe()["horizon"].tolist()[0] == "5m"
-    assert "pass history=" in words(shown.rest_html())
+    assert "`history=` of the view" in words(shown.rest_html())
 
 
 def test_drifted_features_come_first() -> None:

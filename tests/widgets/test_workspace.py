@@ -96,7 +96,7 @@ def test_pressing_look_again_shows_what_has_come_since(tmp_path):
 
 
 def test_a_trained_workspace_shows_bundles_and_backtests(traded):
-    rows = list(bundle_rows(traded.job.ws))
+    rows = list(bundle_rows(traded.job))
     assert [r[0] for r in rows] == ["models", "blender"]
     assert rows[1][1] == traded.job.ws.outcome("calibrate")["bundle"]
     assert rows[1][4] == f"stages for models {rows[0][1]}"
@@ -112,6 +112,6 @@ def test_a_trained_workspace_shows_bundles_and_backtests(traded):
 def test_a_damaged_bundle_is_told_not_hidden(half_way):
     folder = half_way.ws.models_dir / "0123456789abcdef"
     folder.mkdir(parents=True)
-    (row,) = bundle_rows(half_way.ws)
+    (row,) = bundle_rows(half_way)
     assert row[:2] == ("models", "0123456789abcdef")
     assert row[5].style == "bad"

@@ -1,9 +1,9 @@
 """Promotion: a bundle that its owner has signed, and the one that is in force.
 
 A signature (Ed25519, RFC 8032) stands beside the bundle, in ``blender_dir/signatures/<id>.json``; it covers a statement
-that names both halves of the bundle by their digests. ``blender_dir/PROMOTED`` names the bundle in force and
-``signatures/history.jsonl`` remembers every promotion. The private key is a PEM file of its owner's, encrypted with a
-passphrase and readable by nobody else; what loads a bundle needs public keys only.
+that names both halves of the bundle by their digests. :mod:`workbench.artifacts.history` says which bundle is in force
+and what was before. The private key is a PEM file of its owner's, encrypted with a passphrase and readable by nobody
+else; what loads a bundle needs public keys only.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from workbench.artifacts.bundle import Bundle, load_bundle
+from workbench.artifacts.history import PROMOTED as PROMOTED
+from workbench.artifacts.history import PROMOTION, SIGNATURES, promoted, replace_file, switch
 from workbench.artifacts.verified import canonical
 from workbench.core.calendar import iso_time
 from workbench.core.errors import ArtifactError, ConfigError
@@ -29,10 +31,11 @@ if TYPE_CHECKING:
     PrivateKey: TypeAlias = Ed25519PrivateKey
     PublicKey: TypeAlias = Ed25519PublicKey
 
-SIGNATURES, PROMOTED, HISTORY = "signatures", "PROMOTED", "history.jsonl"
 FORMAT, VERSION = "workbench-promotion", 1
 MIN_PASSPHRASE = 8
 PRIVATE_MODE = 0o600
+TRUSTED = "WORKBENCH_PROMOTION_KEY"
+"""Environment variable that names the public key (.pub) by which bundles are trusted; by default the user's own."""
 _DOMAIN = b"workbench promotion 1\n"  # stands before what is signed, so that no other signature means a promotion
 
 
@@ -128,6 +131,21 @@ def load_public(path: Path) -> PublicKey:
     return key
 
 
+def trusted_keys() -> tuple[PublicKey, ...]:
+    """The public key whose signature is believed here: that of $WORKBENCH_PROMOTION_KEY, else the user's own.
+
+    :class:`ArtifactError` where there is none: what was promoted is then not to be had.
+    """
+    named = os.environ.get(TRUSTED)
+    try:
+        return (load_public(Path(named) if named else public_path(default_key())),)
+    except ConfigError as error:
+        raise ArtifactError(
+            f"without a public key no promoted bundle can be trusted: {error}. ${TRUSTED} names the .pub, which holds "
+            "no secret; copy it to where the engine runs"
+        ) from None
+
+
 def fingerprint(key: PublicKey) -> str:
     """``SHA256:`` and the digest of the raw key, as ssh writes it."""
     raw = hashlib.sha256(key.public_bytes_raw()).digest()
@@ -146,20 +164,15 @@ def sign(bundle: Bundle, key: PrivateKey, *, note: str, signed_at: int) -> Path:
     signature = base64.b64encode(key.sign(_DOMAIN + canonical(statement))).decode()
     path = signature_path(bundle)
     path.parent.mkdir(exist_ok=True)
-    _replace(path, canonical({"statement": statement, "signature": signature}))
+    replace_file(path, canonical({"statement": statement, "signature": signature}))
     put_in_force(bundle, statement["key"], note, signed_at)
     return path
 
 
-def put_in_force(bundle: Bundle, key: str, note: str, at: int) -> None:
+def put_in_force(bundle: Bundle, key: str, note: str, at: int, what: str = PROMOTION) -> None:
     """Make a signed `bundle` the promoted one of its folder, and remember it."""
     folder = bundle.folder.path.parent
-    event = {"bundle": bundle.id, "digest": bundle.digest, "key": key, "note": note, "at": iso_time(at)}
-    with (folder / SIGNATURES / HISTORY).open("ab") as f:
-        f.write((json.dumps(event, sort_keys=True) + "\n").encode())
-        f.flush()
-        os.fsync(f.fileno())
-    _replace(folder / PROMOTED, f"{bundle.id}\n".encode())
+    switch(folder, at=iso_time(at), what=what, bundle=bundle.id, digest=bundle.digest, key=key, note=note)
 
 
 def verify(bundle: Bundle, trusted: Iterable[PublicKey]) -> Promotion:
@@ -194,17 +207,11 @@ def signature_path(bundle: Bundle) -> Path:
     return bundle.folder.path.parent / SIGNATURES / f"{bundle.id}.json"
 
 
-def promoted(blender_dir: Path) -> str | None:
-    """Id of the bundle in force in `blender_dir`; None where none was promoted."""
-    path = Path(blender_dir) / PROMOTED
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else None
-
-
 def load_promoted(
     model_dir: Path, blender_dir: Path, trusted: Iterable[PublicKey], *, threads: int = 1, device: str = "cpu"
 ) -> tuple[Bundle, Promotion]:
     """The bundle in force, every byte verified and signed by a trusted key, and who signed it."""
-    wanted = promoted(Path(blender_dir))
+    wanted = promoted(blender_dir)
     if wanted is None:
         raise ArtifactError(f"{blender_dir} has no promoted bundle; sign one with `workbench promote`")
     bundle = load_bundle(model_dir, blender_dir, wanted=wanted, threads=threads, device=device)
@@ -250,13 +257,3 @@ def _create(path: Path, content: bytes, mode: int) -> None:
         f.write(content)
         f.flush()
         os.fsync(f.fileno())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write so that a reader, or a crash, sees the old file or the new one."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with scratch.open("wb") as f:
-        f.write(content)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(scratch, path)

@@ -10,7 +10,8 @@ import ipaddress
 import os
 import shlex
 import socket
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,19 +28,45 @@ LINK_COOKIE = "workbench_operator"
 """Who opened the link that ``workbench dash`` printed: the name of the user of this machine."""
 PANEL_COOKIE = "user"
 """Who logged in by OAuth, or by a login of Panel's own: the name there."""
+LOGINS = (LINK_COOKIE, PASSWORD_COOKIE, PANEL_COOKIE)
 DAYS = 1.0
 """How long a login lasts."""
+WATCH_MS = 2000
+"""How often an open page asks whether who looks at it still may."""
 LOCAL_VIEWER = "this machine"
 _PROXIED = ("forwarded", "via", "x-real-ip")
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """A proven login: the name, and how (one of the cookies above); `entry` with a password.
+
+    `mark`: what was signed, `at`: when, in seconds since 1970.
+    """
+
+    name: str
+    cookie: str
+    entry: str = ""
+    mark: str = ""
+    at: float = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is older than :data:`DAYS`, or somebody logged out of it."""
+        return self.mark in _ended or time.time() > self.at + DAYS * 86_400
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who may look (viewer) or also act (operator); `entry` is the id in the users file, empty if local."""
+    """Somebody who may look (viewer) or also act (operator); `entry` is the id in the users file, empty if local.
+
+    `login`: what proved it; None for a person at the machine whom nobody asked.
+    """
 
     name: str
     role: str
     entry: str = ""
+    login: Login | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +78,21 @@ class Refusal:
     logged_in: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
-    """A proven login: the name, and how (one of the cookies above); `entry` with a password."""
-
-    name: str
-    cookie: str
-    entry: str = ""
+_ended: dict[str, float] = {}  # mark of a login that somebody logged out of -> when
 
 
 def admit(secrets: Path) -> Person | Refusal:
-    """Decide on the session that is being created; to be called first in every page."""
+    """Decide on the session that is being created; to be called first in every page.
+
+    Who logged in is watched from then on: see :func:`confirm`.
+    """
+    person = _decided(secrets)
+    if isinstance(person, Person) and person.login is not None and pn.state.curdoc is not None:
+        _watch(pn.state.curdoc, person, secrets)
+    return person
+
+
+def _decided(secrets: Path) -> Person | Refusal:
     request = _connection()
     if request is None:
         return Refusal("This page was asked for without a connection of its own.", "Open it in a browser.")
@@ -70,15 +101,21 @@ def admit(secrets: Path) -> Person | Refusal:
     if _foreign_session(request):
         return Refusal("The session of this page was chosen by somebody else.", "Open the page by its plain address.")
     login = login_of(request, pn.config.cookie_secret)
-    if login is None:
-        return _local_viewer(request)
-    if login.cookie == LINK_COOKIE:
-        return Person(login.name, "operator")
-    return _listed(login, secrets)
+    return _local_viewer(request) if login is None else person_of(login, secrets)
+
+
+def person_of(login: Login, secrets: Path) -> Person | Refusal:
+    """Whose login it is, if it still admits anybody."""
+    return Person(login.name, "operator", login=login) if login.cookie == LINK_COOKIE else _listed(login, secrets)
 
 
 def confirm(person: Person, secrets: Path) -> Person | Refusal:
-    """`person` as the users file has him now: to be asked before an action, however long his page has been open."""
+    """`person` as the users file has him now: to be asked before an action, however long his page has been open.
+
+    Refused when his login is over or his entry is gone. Cheap: the file is read only where it has changed.
+    """
+    if person.login is not None and person.login.is_over:
+        return Refusal(f"The login of {person.name} is over.", "Log in again; a login lasts a day.", True)
     if not person.entry:
         return person
     try:
@@ -86,22 +123,29 @@ def confirm(person: Person, secrets: Path) -> Person | Refusal:
     except UsersError as error:
         return Refusal("The users cannot be read.", str(error))
     if user is None or user.id != person.entry:
-        return Refusal(f"{person.name} is no longer among the users.", _add(person.name))
-    return Person(person.name, user.role, user.id)
+        return Refusal(f"{person.name} is no longer among the users.", _add(person.name), True)
+    return Person(person.name, user.role, user.id, person.login)
 
 
 def login_of(request: HTTPServerRequest, secret: str | bytes | None) -> Login | None:
     """The login that the cookies of this very connection prove, signed with `secret`; None without one."""
     if not secret:
         return None
-    operator = _signed(request, LINK_COOKIE, secret)
-    if operator and not objection(request):
-        return Login(operator, LINK_COOKIE)
-    entry, _, name = _signed(request, PASSWORD_COOKIE, secret).partition(":")
+    found = {name: value for name in LOGINS if (value := _signed(request, name, secret))}
+    if LINK_COOKIE in found and not objection(request):
+        return _login(request, LINK_COOKIE, found[LINK_COOKIE])
+    entry, _, name = found.get(PASSWORD_COOKIE, "").partition(":")
     if name:
-        return Login(name, PASSWORD_COOKIE, entry)
-    name = _signed(request, PANEL_COOKIE, secret)
-    return Login(name, PANEL_COOKIE) if name else None
+        return _login(request, PASSWORD_COOKIE, name, entry)
+    return _login(request, PANEL_COOKIE, found[PANEL_COOKIE]) if PANEL_COOKIE in found else None
+
+
+def end(request: HTTPServerRequest, secret: str | bytes) -> None:
+    """Every login that the cookies prove is over, in whatever page it is open and whoever has a copy of it."""
+    now = time.time()
+    for old in [mark for mark, at in _ended.items() if at < now - DAYS * 86_400]:
+        _ended.pop(old, None)
+    _ended.update({request.cookies[name].value: now for name in LOGINS if _signed(request, name, secret)})
 
 
 def objection(request: HTTPServerRequest) -> str:
@@ -177,12 +221,27 @@ def _listed(login: Login, secrets: Path) -> Person | Refusal:
     if user is None or bool(user.hash) != by_password or (by_password and user.id != login.entry):
         told = f"{login.name} is logged in, but not among the users of this login."
         return Refusal(told, _add(login.name, by_password), True)
-    return Person(login.name, user.role, user.id)
+    return Person(login.name, user.role, user.id, login)
+
+
+def _watch(doc: Any, person: Person, secrets: Path) -> None:
+    """Shut the session when `person` may not look any more. His browser asks for the page anew, and is refused."""
+
+    def look() -> None:
+        if not isinstance(confirm(person, secrets), Refusal):
+            return
+        session = doc.session_context.session
+        session.request_expiration()
+        doc.clear()  # whoever connects to it again meanwhile finds nothing
+        for connection in list(session._subscribed_connections):
+            connection._socket.close()
+
+    doc.add_periodic_callback(look, WATCH_MS)  # not when the page is loaded: a client need not say that it is
 
 
 def _add(name: str, by_password: bool = True) -> str:
     command = f"workbench dash user add {shlex.quote(name)} --role viewer{'' if by_password else ' --no-password'}"
-    return f"Whoever runs this server adds them by `{command}`; then log in again."
+    return f"Whoever runs this server can add {name} by `{command}`; log out, then log in again."
 
 
 def _shared_password() -> bool:
@@ -194,10 +253,18 @@ def _shared_password() -> bool:
 
 
 def _signed(request: HTTPServerRequest, name: str, secret: str | bytes) -> str:
-    """The value of a cookie with a valid signature that is not too old; empty otherwise."""
+    """The value of a cookie with a valid signature that is not too old, nor of an ended login; empty otherwise."""
     cookie = request.cookies.get(name)
-    value = decode_signed_value(secret, name, cookie.value, max_age_days=DAYS, min_version=2) if cookie else None
+    if cookie is None or cookie.value in _ended:
+        return ""
+    value = decode_signed_value(secret, name, cookie.value, max_age_days=DAYS, min_version=2)
     return value.decode("utf-8", errors="replace") if value else ""
+
+
+def _login(request: HTTPServerRequest, cookie: str, name: str, entry: str = "") -> Login:
+    """The login of a cookie whose signature was found valid; tornado writes ``2|KEY|LENGTH:SECONDS|...``."""
+    mark = request.cookies[cookie].value
+    return Login(name, cookie, entry, mark, float(mark.split("|")[2].partition(":")[2]))
 
 
 def _ends(request: HTTPServerRequest) -> tuple[str, str] | None:

@@ -23,9 +23,10 @@ from workbench.engine.codec import live_codec
 from workbench.engine.plan import EnginePlan
 from workbench.journal import SqlJournal
 from workbench.progress import shown_by
+from workbench.research.candidate_checks import shadow_session
 from workbench.research.workspace import Workspace
 from workbench.widgets import html
-from workbench.widgets.bundles import BundlesView, shadow_session
+from workbench.widgets.bundles import BundlesView
 
 KEPT = 6
 """Bundles that stay in memory."""
@@ -53,7 +54,8 @@ def bundle_at(models: Path, blenders: Path, wanted: str) -> Bundle:
 
 
 def trading(settings: DashSettings, ws: Workspace) -> dict[str, Place]:
-    """In words -> what trades: the bundles that the last journaled session named, then the current one of `ws`."""
+    """In words -> what trades: the bundles that the last journaled session named, then the promoted or
+    current one of `ws`."""
     found = {}
     with journal_of(settings) as journal:
         decided = None if journal is None else journal.last("decision")
@@ -62,8 +64,10 @@ def trading(settings: DashSettings, ws: Workspace) -> dict[str, Place]:
         name, wanted = system.system.name, str(about.payload["bundles"][system.system.name]["id"])
         place = Place(*_folders(system), wanted, name, about.session if decided else "")
         found[f"{wanted} · system {name}, session {about.session}"] = place
-    if now := _named(ws.blenders_dir, CURRENT):
-        found[f"{now} · current in {ws.root.name}"] = Place(ws.models_dir, ws.blenders_dir, now)
+    promoted = _named(ws.blenders_dir, PROMOTED)
+    if now := promoted or _named(ws.blenders_dir, CURRENT):
+        word = "promoted" if promoted else "current"
+        found[f"{now} · {word} in {ws.root.name}"] = Place(ws.models_dir, ws.blenders_dir, now)
     return found
 
 

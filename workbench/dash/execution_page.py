@@ -13,6 +13,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -21,10 +22,11 @@ from workbench.core.calendar import iso_time
 from workbench.core.errors import WorkbenchError
 from workbench.dash.export import session_page
 from workbench.dash.feed import JournalFeed, Look, feed_of, label
+from workbench.dash.guard import guarded
 from workbench.dash.settings import DashSettings
 from workbench.engine.session_record import FILL_KINDS, SessionRecord, read_session
 from workbench.engine.verify import Verdict, verify_session
-from workbench.journal import SessionSummary
+from workbench.journal import JournalError, SessionSummary
 from workbench.widgets import html, style
 from workbench.widgets.base import Text
 from workbench.widgets.execution import ExecutionView, block
@@ -47,6 +49,11 @@ ENDED = {
     "failed": "The engine of the newest session has failed: what is shown of it ends there. The live page tells why.",
 }
 """Phases in which an engine should be at work and is not, in words."""
+SPINNER = """
+.wb .turning { display: inline-block; width: 11px; height: 11px; margin: 0 9px -1px 0; border-radius: 50%;
+               border: 2px solid #8a909955; border-top-color: #3b82c4; animation: turning .9s linear infinite; }
+@keyframes turning { to { transform: rotate(360deg); } }
+"""
 KINDS = ("engine", "decision", "orders", "order_state", "change", "held_back", *FILL_KINDS)
 """Kinds of entries that change what this page shows."""
 
@@ -117,19 +124,21 @@ class ExecutionPage:
         )  # fmt: skip
         self.pulse = Pulse(sizing_mode="stretch_width", height=20)
         self.told, self.state, self.verdict = (Text("", sizing_mode="stretch_width") for _ in range(3))
+        self.state.object = block(_working("Reading the journal"))
         self.place = pn.Column(sizing_mode="stretch_width", margin=0)
         self.sessions.param.watch(self._chosen, "value")
         self.check.on_click(self._asked)
         self.layout = pn.Column(
             pn.FlexBox(self.sessions, self.check, self.export, gap="0 4px"), self.pulse, self.told, self.state,
-            self.verdict, self.place, sizing_mode="stretch_width", max_width=1140, margin=(0, 10),
+            self.verdict, self.place, sizing_mode="stretch_width", max_width=1400, margin=(0, 10),
         )  # fmt: skip
 
     def _start(self) -> None:
         pn.state.add_periodic_callback(self._beat, period=BEAT_MS)
+        self._refresh = guarded(self.refresh, lambda told: setattr(self.verdict, "object", block(told)))
 
     async def _beat(self) -> None:
-        self.refresh()
+        self._refresh()
         if not self._busy and time.monotonic() - self._read_at >= AGAIN_S:
             await self.load()
 
@@ -168,16 +177,17 @@ class ExecutionPage:
         self._turn += 1
         turn, wanted = self._turn, self._ordered()
         if not wanted:
-            self._show((), ["No session is chosen."] if self.feed.look.sessions else [])
+            self._show((), [html.note("No session is chosen.")] if self.feed.look.sessions else [])
             return
         if tuple(r.session for r in self.records) != wanted:
-            self.state.object = block(html.note(f"Reading {', '.join(wanted)} ..."))
+            self.state.object = block(_working(f"Analysing {', '.join(wanted)} ..."))
         self._busy = True
         try:
             records, lacking = await asyncio.to_thread(self._read, wanted)
         finally:
             self._busy, self._read_at = False, time.monotonic()
         if turn == self._turn:
+            await asyncio.sleep(0)  # what was said reaches the browser before figures are drawn
             self._show(records, lacking)
 
     def _ordered(self) -> tuple[str, ...]:
@@ -191,12 +201,12 @@ class ExecutionPage:
             try:
                 records.append(self.shelf.read(self.feed, session))
             except WorkbenchError as error:
-                lacking.append(f"{session}: {error}")
+                lacking.append(_lacking(session, error))
         return tuple(records), lacking
 
     def _show(self, records: tuple[SessionRecord, ...], lacking: list[str]) -> None:
         """Show `records`; figures are drawn anew only where something is new in them."""
-        self.state.object = block("".join(map(html.note, lacking))) + "".join(map(_about, records))
+        self.state.object = block("".join(lacking)) + "".join(map(_about, records))
         changed = len(records) != len(self.records) or any(a is not b for a, b in zip(records, self.records))
         self.records = records
         self.refresh()
@@ -246,6 +256,21 @@ class ExecutionPage:
             told = html.error(f"Session {session} cannot be exported: {error}", _notes(error))
             self.verdict.object = block(told)
             return io.StringIO(told)
+
+
+def _working(told: str) -> str:
+    """A line with a sign that turns."""
+    return f'<style>{SPINNER}</style><p class="note" role="status"><i class="turning"></i>{escape(told)}</p>'
+
+
+def _lacking(session: str, error: WorkbenchError) -> str:
+    """Why nothing of a session is shown."""
+    if isinstance(error, JournalError):
+        return html.error(f"Session {session} cannot be read: {error}", _notes(error))
+    return html.note(
+        f"Session {session} decided nothing, so there is nothing to analyse. Choose an earlier session above, or wait: "
+        "what a session decides and trades appears here by itself."
+    )
 
 
 def _minute(ns: int) -> str:

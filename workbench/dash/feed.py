@@ -9,18 +9,22 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from workbench.core.calendar import iso_date, session_of
 from workbench.core.errors import WorkbenchError
 from workbench.dash.session_log import KINDS, Decided, SessionLog, decided
 from workbench.engine.codec import live_codec
 from workbench.engine.heart import STUCK_S
-from workbench.journal import JournalError, Pulse, SessionSummary, SqlJournal
+from workbench.journal import Entry, JournalError, Pulse, SessionSummary, SqlJournal
 from workbench.logs import logger
+from workbench.schedule.history import JOURNAL as DESK_JOURNAL
+from workbench.schedule.history import Alert, History
 
+T = TypeVar("T")
 LOOK_S = 0.5
 """Real seconds between two looks at the journal; after a failure RETRY_S."""
 RETRY_S = 2.0
@@ -30,14 +34,19 @@ QUIET_PHASES = ("starting", "connecting", "reconciling", "warming up")
 """Phases in which an engine may be busy for as long as its heart waits, and gives no sign."""
 OVER = ("stopped", "failed")
 KEPT_DECISIONS, KEPT_SESSIONS = 32, 4
+ALERTS, ALERTS_S = 20, 5.0
+"""Newest alerts that are known, and real seconds between two looks for more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What is known of a journal. `read_at`: when it was last read without an error, UTC ns by the machine's clock (0:
-    never); `problem`: why it cannot be read now, empty where it can; `log`: the newest session; `pulse`: the newest
-    sign of life, by the clock of the engine's machine, and `heard_at` when it was first read, by this machine's;
-    `sessions`: all of them, in the order in which they began. `version` rises when anything is new."""
+    """What is known of a journal. `version` rises when anything is new.
+
+    `read_at`: when it was last read without an error, UTC ns by the machine's clock (0: never); `problem`: why it
+    cannot be read now, empty where it can; `log`: the newest session; `pulse`: the newest sign of life, by its writer's
+    clock, `heard_at` when it was first read, by this machine's; `sessions`: all of them, in the order in which they
+    began; `alerts` of the desk, newest first.
+    """
 
     version: int = 0
     read_at: int = 0
@@ -45,6 +54,7 @@ class Look:
     log: SessionLog | None = None
     pulse: Pulse | None = None
     sessions: tuple[SessionSummary, ...] = ()
+    alerts: tuple[Alert, ...] = ()
     heard_at: int = 0
 
     def status(self, now: int) -> dict[str, Any]:
@@ -72,14 +82,14 @@ class Look:
 
 
 class JournalFeed:
-    """Follows the journal at `address` from `start` until `stop`.
+    """Follows the journal at `address` from `start` until `stop`, and the alerts of the desk in the folder `desk`.
 
     Opening, reading and waiting for a locked database all happen in its thread; what goes wrong is in `look.problem`
     and is tried again for ever.
     """
 
-    def __init__(self, address: str | Path) -> None:
-        self.address = address
+    def __init__(self, address: str | Path, desk: Path | None = None) -> None:
+        self.address, self._desk = address, desk
         self.look = Look()
         self._journal: SqlJournal | None = None
         self._end = threading.Event()
@@ -113,6 +123,19 @@ class JournalFeed:
                 self._log.warning("journal cannot be read", error=problem)
                 self.look = replace(self.look, problem=problem, version=self.look.version + 1)
 
+    def refresh_alerts(self) -> None:
+        """Read the newest alerts of the desk, where there is one."""
+        if self._desk is None or not (self._desk / DESK_JOURNAL).exists():
+            return
+        try:
+            with History(self._desk / DESK_JOURNAL, read_only=True) as history:
+                alerts = history.alerts(ALERTS)
+        except WorkbenchError as error:
+            self._log.warning("alerts cannot be read", error=str(error))
+            return
+        if alerts != self.look.alerts:
+            self.look = replace(self.look, alerts=alerts, version=self.look.version + 1)
+
     def past(self, session: str) -> SessionLog:
         """The whole log of a session, read once; the one that trades is the living one. May take seconds: not for the
         event loop. :class:`JournalError` where it cannot be read."""
@@ -133,7 +156,7 @@ class JournalFeed:
         with self._lock:
             if number not in self._decisions:
                 with self.reading() as journal:
-                    self._decisions[number] = decided(journal.entry(number))
+                    self._decisions[number] = _understood(journal.entry(number), decided)
                 _forget(self._decisions, KEPT_DECISIONS)
             self._decisions.move_to_end(number)
             return self._decisions[number]
@@ -145,8 +168,12 @@ class JournalFeed:
     # ---- inside -----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        alerts_at = -ALERTS_S
         while not self._end.is_set():
             self.refresh()
+            if time.monotonic() - alerts_at >= ALERTS_S:
+                alerts_at = time.monotonic()
+                self.refresh_alerts()
             self._end.wait(RETRY_S if self.look.problem else LOOK_S)
 
     def _read(self) -> None:
@@ -162,7 +189,10 @@ class JournalFeed:
         changed = new or look.problem or log is not look.log or pulse != look.pulse
         now = time.time_ns()
         heard_at = look.heard_at if pulse == look.pulse else now
-        self.look = Look(look.version + bool(changed), now, "", log, pulse, sessions, heard_at)
+        self.look = replace(
+            self.look, version=look.version + bool(changed), read_at=now, problem="", log=log, pulse=pulse,
+            sessions=sessions, heard_at=heard_at,
+        )  # fmt: skip
 
     def _close(self) -> None:
         if self._journal is not None:
@@ -203,15 +233,20 @@ def _follow(journal: SqlJournal, log: SessionLog) -> int:
     """Let `log` take what is new of its session; how many entries that was. :class:`JournalError` for an odd one."""
     new = 0
     for entry in journal.read(KINDS, session=log.session, after=log.number):
-        try:
-            log.take(entry)
-        except (LookupError, TypeError, AttributeError) as error:
-            raise JournalError(
-                f"entry {entry.number} ({entry.kind}) of session {log.session} is not of a form that this version "
-                f"knows ({error!r}); look at it with the version of the workbench that wrote it"
-            ) from error
+        _understood(entry, log.take)
         new += 1
     return new
+
+
+def _understood(entry: Entry, take: Callable[[Entry], T]) -> T:
+    """What `take` makes of `entry`; :class:`JournalError` where it is of another form than it should be."""
+    try:
+        return take(entry)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise JournalError(
+            f"entry {entry.number} ({entry.kind}) of session {entry.session} is not of a form that this version knows "
+            f"({error!r}); look at it with the version of the workbench that wrote it"
+        ) from error
 
 
 def _forget(kept: OrderedDict[Any, Any], most: int) -> None:
@@ -223,9 +258,9 @@ _feeds: dict[str, JournalFeed] = {}  # address -> the feed of this process
 _feeds_lock = threading.Lock()
 
 
-def feed_of(address: str | Path) -> JournalFeed:
-    """The feed of a journal; all pages of this process share it."""
+def feed_of(address: str | Path, desk: Path | None = None) -> JournalFeed:
+    """The feed of a journal, and of a desk's alerts; all pages of this process share it."""
     with _feeds_lock:
         if str(address) not in _feeds:
-            _feeds[str(address)] = JournalFeed(address).start()
+            _feeds[str(address)] = JournalFeed(address, desk).start()
         return _feeds[str(address)]

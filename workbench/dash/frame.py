@@ -10,11 +10,10 @@ from importlib import import_module
 
 import panel as pn
 
-from workbench.core.errors import WorkbenchError
 from workbench.dash.access import LOCAL_VIEWER, Person, Refusal, admit
+from workbench.dash.guard import built
 from workbench.dash.look import Frame, middle
 from workbench.dash.settings import DashSettings
-from workbench.widgets import html
 
 Page = Callable[[DashSettings, Person], pn.viewable.Viewable]
 
@@ -29,11 +28,7 @@ def application(name: str, settings: DashSettings) -> Callable[[], Frame]:
         person = admit(settings.secrets)
         if isinstance(person, Refusal):
             return _framed(name, middle("No access", person.reason, person.remedy), logout=person.logged_in)
-        try:
-            main = load(name)(settings, person)
-        except WorkbenchError as error:
-            told = html.card("This page cannot be shown", "", html.error(str(error), getattr(error, "__notes__", [])))
-            main = pn.pane.HTML(told, sizing_mode="stretch_width")
+        main = built(lambda: load(name)(settings, person), name)
         return _framed(name, main, person.name, person.role, person.name != LOCAL_VIEWER)
 
     return open_page

@@ -15,9 +15,8 @@ LOOK_S = 0.1
 """Seconds between two looks for the outcome."""
 PATIENCE_S = 15.0
 """Seconds for which an outcome is waited for; the command itself expires after 30."""
-
-
-SILENT = "no engine gives a sign of life; panic.flag in its folder works even with one that hangs"
+GONE = "no engine gives a sign of life: positions stay as they are, and `workbench live` goes on from the journal"
+HANGS = "an engine whose process still runs but hangs stops at panic.flag in its folder"
 
 
 class CommandSender:
@@ -55,22 +54,21 @@ class CommandSender:
             raise CommandError(problem)
         alive = self._alive()
         if not alive and action not in URGENT:
-            raise CommandError(f"nothing was sent: {SILENT}")
+            raise CommandError(f"nothing was sent: {GONE}")
         with CommandStore(self.store, self.key) as store:
             number = store.put(action, system=system, issuer=now.name, role=now.role, reason=reason, now=time.time_ns())
-            told = _outcome(store, number)
-            return told if alive or store.outcome(number).state != "waiting" else f"{told}; {SILENT}"
+            return _outcome(store, number, "" if alive else f"; {GONE}; {HANGS}")
 
 
-def _outcome(store: CommandStore, number: str) -> str:
-    """What the engine said, or that it has said nothing yet."""
+def _outcome(store: CommandStore, number: str, silent: str) -> str:
+    """What the engine did or does next; :class:`CommandError` where it refused, or took nothing: `silent` says more."""
     deadline = time.monotonic() + PATIENCE_S
     while (outcome := store.outcome(number)).state in ("waiting", "taken") and time.monotonic() < deadline:
         time.sleep(LOOK_S)
     if outcome.state == "done":
         return outcome.text
     if outcome.state == "refused":
-        return f"refused: {outcome.text}"
+        raise CommandError(f"refused: {outcome.text}")
     if outcome.state == "taken":
         return "taken; the engine is busy and carries it out next (cancels went out already)"
-    return f"not taken within {PATIENCE_S:g} s; it expires by itself, look at the happenings"
+    raise CommandError(f"not taken within {PATIENCE_S:g} s; it expires by itself, look at the happenings{silent}")

@@ -11,28 +11,26 @@ import panel as pn
 
 from workbench.core.errors import WorkbenchError
 from workbench.dash import live_texts
-from workbench.dash.feed import JournalFeed, Look, feed_of, label
+from workbench.dash.feed import OVER, JournalFeed, Look, feed_of, label
+from workbench.dash.guard import guarded
 from workbench.dash.live_commands import CommandSender
-from workbench.dash.live_panels import DecisionPanels
-from workbench.dash.live_travel import Chaser, Travel
+from workbench.dash.live_parts import NEWEST, LiveParts
+from workbench.dash.live_travel import Chaser
 from workbench.dash.session_log import Decided, SessionLog
 from workbench.dash.settings import DashSettings
 from workbench.widgets import live_tables, style
 from workbench.widgets.command_bar import ALL, CommandBar
-from workbench.widgets.hot import MS, Columns, Told, side_by_side, titled
-from workbench.widgets.limits import account_limits
-from workbench.widgets.live_path import Figures, LivePath
-from workbench.widgets.pulse import Pulse
+from workbench.widgets.hot import MS
+from workbench.widgets.limits import account_limits, system_limits
+from workbench.widgets.live_path import Figures
 
 if TYPE_CHECKING:
     from workbench.dash.access import Person
 
 BEAT_MS = 1000
 """Milliseconds between two looks at the feed."""
-NEWEST = ""
-"""Stands for the newest session, whichever it is."""
-FADED = {"opacity": "0.55"}
-"""Look of figures that nobody renews."""
+FADED = "0.55"
+"""Opacity of figures that nobody renews."""
 FILLS = 60
 """Newest fills that are listed."""
 
@@ -42,7 +40,7 @@ def page(settings: DashSettings, person: Person) -> pn.viewable.Viewable:
     return LivePage(settings, person).shown
 
 
-class LivePage:
+class LivePage(LiveParts):
     """One browser session's page over the process's one reader of the journal.
 
     `refresh` shows what is new; it touches only what changed, and no database. What must be loaded is loaded in
@@ -60,73 +58,23 @@ class LivePage:
         self._seen: dict[str, Any] = {}  # what was shown last -> the version of it
         self._latest: dict[str, Figures] = {}
         self._rate = live_texts.Rate()
-        self._make()
-        self.refresh()
-        if self._doc is not None:
-            pn.state.onload(self._start)
-
-    # ---- parts ------------------------------------------------------------------------------------------------
-
-    def _make(self) -> None:
-        self.session = pn.widgets.Select(label="Session", options={"newest": NEWEST}, value=NEWEST, width=330)
-        self.system = pn.widgets.Select(label="System", options=[ALL], value=ALL, width=170)
-        self.pulse = Pulse(sizing_mode="stretch_width", height=20, margin=(26, 10, 0, 10))
-        self.travel = Travel()
-        css = live_texts.LOOK
-        self.banner, self.waits, self.place, self.tiles, self.modes, self.asked = (Told(css) for _ in range(6))
-        self.positions, self.orders, self.fills, self.latencies, self.happenings = (Told(css) for _ in range(5))
-        self._mark = Columns(at=[])
-        self.path = LivePath(self._mark)
-        self.panels = DecisionPanels(self.feed, self._later)
+        super().__init__(self.feed, self._later)
         self.sender = CommandSender(self.settings, self.person, self._engine_lives)
         self.bar: CommandBar | None = None
-        self._bar_at = pn.Column(sizing_mode="stretch_width", margin=0)
         self._decisions: Chaser[int, Decided] = Chaser(self.feed.decision, self._arrived, self._later)
         self._sessions: Chaser[str, SessionLog] = Chaser(self.feed.past, self._turned_back, self._later)
         self.session.param.watch(lambda _: self._choose_session(), "value")
         self.system.param.watch(lambda _: self._choose_system(), "value")
         self.travel.param.watch(lambda *_: self._turn(), ["live", "place"])
         self.pulse.param.watch(lambda _: self.bar and self.bar.disarm(), "escape")
-        self.shown = self._layout()
-
-    def _layout(self) -> pn.viewable.Viewable:
-        """Choosers and banners; the rest comes when there is something to show: figures are not laid out unseen."""
-        wide: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0}
-        self._state_parts = (self.tiles, self.modes, self._bar_at, self.asked, self.travel, self.place,
-                             self.panels.shown)  # fmt: skip
-        self._path_parts = (
-            side_by_side(
-                titled("Profit and loss since the day began", self.path.profit),
-                titled("Drawdown", self.path.drawdown),
-            ),
-            side_by_side(
-                titled("Net asset value", self.path.nav),
-                titled("Gross and net exposure", self.path.exposure),
-            ),
-        )
-        self._table_parts = (
-            side_by_side(self.positions, pn.Column(self.orders, self.latencies, **wide)),
-            side_by_side(self.fills, self.happenings),
-        )
-        self._state_at, self._path_at, self._tables_at = (pn.Column(**wide) for _ in range(3))
-        top = pn.Row(self.session, self.system, self.pulse, **wide)
-        return pn.Column(top, self.banner, self.waits, self._state_at, self._path_at, self._tables_at,
-                         max_width=1400, **wide)  # fmt: skip
-
-    def _lay_out(self, log: SessionLog | None) -> None:
-        """Show the parts of which something is known, and no others."""
-        known = log is not None and bool(log.state)
-        drawn = log is not None and log.samples.count > 0
-        for place, parts, there in (
-            (self._state_at, self._state_parts, known), (self._path_at, self._path_parts, drawn),
-            (self._tables_at, self._table_parts, known),
-        ):  # fmt: skip
-            if bool(place.objects) != there:
-                place[:] = parts if there else ()
+        self.refresh()
+        if self._doc is not None:
+            pn.state.onload(self._start)
 
     def _start(self) -> None:
         """The page is in a browser: follow from now on, until it is closed."""
-        self._follower = pn.state.add_periodic_callback(self.refresh, period=BEAT_MS)
+        beat = guarded(self.refresh, self.asked.tell)
+        self._follower = pn.state.add_periodic_callback(beat, period=BEAT_MS)
         pn.state.on_session_destroyed(lambda _: self.close())
 
     def close(self) -> None:
@@ -150,8 +98,8 @@ class LivePage:
         self._offer(look)
         newest = look.status(now)
         status = self._over_status(log) if self._past is not None and self._past is not look.log else newest
-        self.pulse.beat(newest.get("age_s"))
         self.travel.alive = bool(newest["alive"])
+        self.money.tell(live_texts.money(log, status))
         self.banner.tell(live_texts.banner(look, log, status, now))
         if self.bar is not None:
             self.bar.expire()
@@ -159,8 +107,10 @@ class LivePage:
             self._offer_commands()
         if log is not None:
             self._follow(log, status)
-        self.waits.tell(live_texts.waiting(look, log, self._one))
-        self._lay_out(log)
+        over = status["phase"] in (*OVER, "past") or (status["phase"] == "dead" and status["age_s"] is not None)
+        self.waits.tell(live_texts.waiting(look, log, self._one, over))
+        self.lay_out(log)
+        self.pulse.beat(newest.get("age_s"))  # last: a page that could show only a part grows old
 
     def _follow(self, log: SessionLog, status: dict[str, Any]) -> None:
         """What is new of the session that is shown."""
@@ -181,19 +131,21 @@ class LivePage:
 
     def _show_state(self, log: SessionLog, status: dict[str, Any]) -> None:
         systems, held = self._chosen, status.get("systems", {})
-        faded = {} if status["alive"] or self._is_over else FADED
+        faded = {"opacity": "1" if status["alive"] or self._is_over else FADED}  # a style left out would stay
         for told in (self.tiles, self.modes):
             if told.styles != faded:
                 told.styles = faded
         self._rate.take(log.state_at, status.get("reports"))
-        self.tiles.tell(live_texts.tiles(status, systems, self._rate.a_minute))
+        self.tiles.tell(live_texts.tiles(status, systems, self._rate.a_minute, _fast(log)))
         self.modes.tell(live_tables.systems_table(status, log.systems))
         self.positions.tell(live_tables.positions_table(status, systems))
         self.orders.tell(live_tables.orders_table(status))
         self.latencies.tell(live_tables.latency_table((status.get("metrics") or {}).get("latencies", {})))
         if log.plan is not None and self._one in log.systems:
-            settings = log.plan.systems[log.systems.index(self._one)]
-            self.panels.live_state(held.get(self._one, {}), settings, account_limits(status, settings))
+            of = dict(zip(log.systems, log.plan.systems))
+            limits = {name: system_limits(held.get(name, {}), of[name]) for name in systems}
+            one = self._one
+            self.panels.live_state(held.get(one, {}), of[one], account_limits(status, of[one]), limits)
 
     def _stream(self, log: SessionLog) -> None:
         """New points of the figures; all of them after another session or system was chosen."""
@@ -206,7 +158,7 @@ class LivePage:
         """While nobody looks back, the last decision."""
         newest = log.latest.get(self._one)
         if self.travel.live and newest is not None and self._new("decision", newest.mark.number):
-            self.panels.show(newest, log.session, live=True)
+            self.panels.show(newest, log.session, live=True, several=len(log.systems) > 1)
 
     # ---- what a person chooses --------------------------------------------------------------------------------
 
@@ -272,6 +224,8 @@ class LivePage:
         self._decisions.forget()
         self.travel.start_over()
         self.panels.clear()
+        if self.bar is not None and self.system.value in (ALL, *self.bar.names):
+            self.bar.system = self.system.value  # a person who turns to one system means it
         if self.log is not None and self.log.systems:
             self.refresh()
 
@@ -301,7 +255,7 @@ class LivePage:
             self.asked.tell(live_texts.failed(f"decision {number}", found))
         elif self.log is not None:
             self.asked.tell("")
-            self.panels.show(found, self.log.session, live=False)
+            self.panels.show(found, self.log.session, live=False, several=len(self.log.systems) > 1)
             self._tell_place()
 
     # ---- commands ---------------------------------------------------------------------------------------------
@@ -321,6 +275,8 @@ class LivePage:
         else:
             self.asked.tell("")
             self.bar = CommandBar(names, self.sender)
+            if self.system.value in names:
+                self.bar.system = self.system.value if len(names) > 1 else ALL
             self._bar_at[:] = [self.bar]
 
     def _engine_lives(self) -> bool:
@@ -346,6 +302,11 @@ class LivePage:
         """How a past session ended."""
         state = {} if log is None else log.state
         return {"systems": {}, **state, "phase": "past", "alive": False, "age_s": None}
+
+
+def _fast(log: SessionLog) -> bool:
+    """Whether the market's clock is faster than ours, as a simulated gateway's may be."""
+    return log.plan is not None and not log.plan.first.broker.host and log.plan.first.broker.speed > 1
 
 
 def _newest(items: list[Any], count: int) -> list[Any]:

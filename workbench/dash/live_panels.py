@@ -14,15 +14,24 @@ from workbench.dash.feed import JournalFeed
 from workbench.dash.live_travel import Chaser
 from workbench.dash.session_log import Decided
 from workbench.engine.session_record import DecisionRecord, read_decision
+from workbench.widgets import html
 from workbench.widgets.alpha_map import AlphaMap, Shares
 from workbench.widgets.holdings import Holdings
-from workbench.widgets.hot import Told, side_by_side, titled
+from workbench.widgets.hot import Told, caption, side_by_side, titled
 from workbench.widgets.limits import LOOK as LIMIT_LOOK
-from workbench.widgets.limits import Limit, book_limits, limits_html, system_limits
+from workbench.widgets.limits import Limit, book_limits, limits_html, systems_table
 from workbench.widgets.receipt import ReceiptView
 
 NOBODY = "choose a symbol"
 PURPLE = "#6d4bb0"
+TITLES = {
+    "map": "Alpha{} by horizon and symbol · blue up, red down, hatched unknown · a click opens the receipt",
+    "gates": "Gate{}: what it leaves of the alpha (×: nothing to gate, or unknown)",
+    "weights": "Target against held weight{}, of NAV",
+    "shares": "Horizon shares{}: whom the arbitration listens to",
+    "limits": "Exposures{} against limits",
+}
+"""Titles of the figures, with room for whose they are."""
 Asked = tuple[str, int, str]
 """Session, time and system of a decision."""
 
@@ -37,12 +46,15 @@ class DecisionPanels:
         self._now: Mapping[str, Any] | None = None  # the system in the engine's last state
         self._settings = Settings()
         self._account: tuple[Limit, ...] = ()  # what the guards of the account count
+        self._whose = ""  # " of" the system, where there are several
+        self._limits_now: Mapping[str, tuple[Limit, ...]] = {}  # system -> its limits
+        self.titles = {name: caption() for name in TITLES}
         self.map: AlphaMap | None = None
         self.holdings: Holdings | None = None
         self.receipt: ReceiptView | None = None
         self.shares = Shares()
         css = live_texts.LOOK
-        self.about, self.numbers, self.reading = (Told(css) for _ in range(3))
+        self.about, self.idle, self.numbers, self.reading = (Told(css) for _ in range(4))
         self.limits = Told(css + LIMIT_LOOK)
         self.symbol = pn.widgets.Select(label="Receipt of", options=[NOBODY], value=NOBODY, width=170)
         self.table = pn.widgets.Toggle(label="Numbers as a table", margin=(24, 10, 0, 10), variant="outline")
@@ -52,18 +64,18 @@ class DecisionPanels:
         wide: dict[str, Any] = {"sizing_mode": "stretch_width", "margin": 0}
         self._figures, self._receipt_at = pn.Column(**wide), pn.Column(**wide)
         below = side_by_side(
-            titled("Horizon shares: whom the arbitration listens to", self.shares.plot),
-            titled("Exposures against limits", self.limits),
+            titled(self.titles["shares"], self.shares.plot), titled(self.titles["limits"], self.limits)
         )
-        self._parts = (self.about, self._figures, self.numbers, self._receipt_at, below)
+        self._parts = (self.about, self.idle, self._figures, below)
         self.shown = pn.Column(**wide)  # empty until there is something to show: figures are not laid out unseen
 
     # ---- what the page tells ----------------------------------------------------------------------------------
 
-    def show(self, decided: Decided, session: str, *, live: bool) -> None:
-        """Show a decision of `session`; `live`: the newest one, whose weights are held now."""
+    def show(self, decided: Decided, session: str, *, live: bool, several: bool = False) -> None:
+        """Show a decision of `session`; `live`: the newest one, whose weights are held now; `several`: say whose."""
         before, self.decided = self.decided, decided
         self._session, self._live = session, live
+        self._whose = f" of {decided.mark.system}" if several else ""
         if self.map is None or self.map.symbols != decided.decision.symbols:
             self._draw(decided.decision.symbols)
         assert self.map is not None
@@ -73,6 +85,8 @@ class DecisionPanels:
         self.holdings.show(d, live_texts.held_weights(decided, self._now if live else None))
         self._share()
         self._tell_about()
+        self._tell_titles()
+        self.idle.tell(live_texts.idle(decided))
         self._tell_numbers()
         if not self.shown.objects:
             self.shown[:] = self._parts
@@ -80,11 +94,13 @@ class DecisionPanels:
         if before is None or before.mark != decided.mark:
             self._ask_receipt()
 
-    def live_state(self, system: Mapping[str, Any], settings: Settings, account: tuple[Limit, ...]) -> None:
-        """What the system holds now; shown while nobody looks back."""
-        self._now, self._settings, self._account = system, settings, account
+    def live_state(self, system: Mapping[str, Any], settings: Settings, account: tuple[Limit, ...],
+                   limits: Mapping[str, tuple[Limit, ...]]) -> None:  # fmt: skip
+        """What the system holds now, and the limits of all that are chosen; shown while nobody looks back."""
+        self._now, self._settings, self._account, self._limits_now = system, settings, account, limits
         if self._live:
             self._tell_limits()
+            self._tell_titles()
             if self.decided is not None and self.holdings is not None:
                 self.holdings.hold(live_texts.held_weights(self.decided, system))
 
@@ -111,10 +127,9 @@ class DecisionPanels:
         unit = pn.widgets.RadioButtonGroup.from_param(self.map.param.unit, variant="outline", margin=(24, 10, 0, 10))
         self._figures[:] = [
             pn.FlexBox(unit, self.symbol, self.table, sizing_mode="stretch_width", gap="0 8px"),
-            titled("Alpha by horizon and symbol · blue up, red down, hatched unknown · a click opens the receipt",
-                   self.map.plot),
-            titled("Gate: what it leaves of the alpha (× unknown)", self.holdings.gates),
-            titled("Target against held weight, of NAV", self.holdings.weights),
+            titled(self.titles["map"], self.map.plot), self.numbers, self._receipt_at,
+            titled(self.titles["gates"], self.holdings.gates),
+            titled(self.titles["weights"], self.holdings.weights),
         ]  # fmt: skip
 
     def _share(self) -> None:
@@ -123,14 +138,23 @@ class DecisionPanels:
             i = d.symbols.index(self.symbol.value) if self.symbol.value in d.symbols else None
             self.shares.show(d.choice.weights, i)
 
+    def _tell_titles(self) -> None:
+        """What each figure shows, and of which system where there are several."""
+        for name, title in self.titles.items():
+            every = name == "limits" and self._live and len(self._limits_now) > 1
+            title.object = html.caption(TITLES[name].format(" of each system" if every else self._whose))
+
     def _tell_limits(self) -> None:
         """The limits of now, or where one looks back of the book as it was then."""
-        d, settings = self.decided, self._settings
-        if self._live:
-            known = (*system_limits(self._now, settings), *self._account) if self._now is not None else ()
+        d = self.decided
+        if not self._live and d is not None:
+            told = limits_html(book_limits(d.book, d.snapshot, self._settings))
+        elif len(self._limits_now) > 1:
+            told = systems_table(self._limits_now) + limits_html(self._account)
         else:
-            known = () if d is None else book_limits(d.book, d.snapshot, settings)
-        self.limits.tell(limits_html(known) if known else "")
+            known = [limit for of in self._limits_now.values() for limit in of]
+            told = limits_html((*known, *self._account)) if known else ""
+        self.limits.tell(told)
 
     def _tell_about(self) -> None:
         d = self.decided
@@ -140,7 +164,8 @@ class DecisionPanels:
             f"{d.mark.system}, decided at {when} UTC in mode {d.mode} on {len(d.decision.symbols)} symbols "
             f"with {len(d.decision.forecasts.keys)} models; digest {d.decision.digest[:12]}"
         ))  # fmt: skip
-        styles = {} if self._live else {"border-left": f"5px solid {PURPLE}", "padding-left": "6px"}
+        edge = ("0px", "transparent", "0px") if self._live else ("5px", PURPLE, "6px")  # what is left out would stay
+        styles = dict(zip(("border-left", "padding-left"), (f"{edge[0]} solid {edge[1]}", edge[2])))
         if self.shown.styles != styles:
             self.shown.styles = styles
 
@@ -191,5 +216,4 @@ class DecisionPanels:
             self.receipt.show(found.decision, **told)
             return
         self.receipt = ReceiptView(found.decision, symbol=self.symbol.value, **told)
-        self.receipt.param.watch(lambda e: setattr(self.symbol, "value", e.new), "symbol")
-        self._receipt_at[:] = [self.receipt]
+        self._receipt_at[:] = [self.receipt.shown()]

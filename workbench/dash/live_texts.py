@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
 from html import escape
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from workbench.core.calendar import iso_time
+from workbench.core.calendar import exchange_sessions, iso_time
+from workbench.core.horizon import HORIZONS
+from workbench.core.types import State
+from workbench.core.units import BPS, NS_PER_SECOND
 from workbench.dash.feed import Look
 from workbench.dash.session_log import Decided, SessionLog
 from workbench.journal import Mark
@@ -20,8 +26,13 @@ LATE_S = 5.0
 """Seconds after which a journal that was not read is told of."""
 STATE_LATE_S = 30.0
 """The same of the engine's state, at the least."""
+TELLS = {
+    "messages / min": "What the broker told the engine: states of orders, fills, quotes it asked for",
+    "clock, UTC": "The clock of the market; a simulated gateway may run it faster than ours",
+}
+"""Tooltips of tiles."""
 LOOK = """
-.wb .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(98px, 1fr)); gap: 8px; margin: 4px 10px;
+.wb .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(112px, 1fr)); gap: 8px; margin: 4px 10px;
              padding: 0; }
 .wb .tiles > div { border: 1px solid #8a909940; border-radius: 6px; padding: 5px 10px 6px; }
 .wb .tiles dt { font-size: 11px; color: #767c85; font-weight: 400; white-space: nowrap; }
@@ -62,21 +73,50 @@ class Rate:
         return (last - first) / (ended - began) * 60e9
 
 
+def money(log: SessionLog | None, status: Mapping[str, Any]) -> str:
+    """Whose money it is."""
+    return "" if log is None or log.plan is None else live_tables.money(status, log.plan)
+
+
 def banner(look: Look, log: SessionLog | None, status: Mapping[str, Any], now: int) -> str:
-    """Whose money it is, and everything that is wrong with the engine, the journal or the page."""
+    """Everything that is wrong with the engine, the journal or the page, and whether the exchange is closed."""
     troubles = _journal(look, log, now)
     if log is None:
         return troubles
-    return live_tables.banner(status, log.plan) + _old_state(log, status, now) + troubles
+    closed = closed_until(status.get("time") or "") if status["alive"] and status["phase"] == "trading" else ""
+    return live_tables.troubles(status) + _old_state(log, status, now) + troubles + closed
 
 
-def waiting(look: Look, log: SessionLog | None, system: str) -> str:
-    """What the page waits for, where it has nothing to show; empty where it has."""
+@lru_cache(maxsize=16)
+def closed_until(now: str) -> str:
+    """A note while the exchange is closed at `now`, a UTC time of the market's clock (empty: unknown).
+
+    >>> "until Monday 2 March 2026, 09:30 in New York (14:30 UTC)" in closed_until("2026-02-28T10:00:00Z")
+    True
+    >>> closed_until("2026-03-02T14:31:00Z")
+    ''
+    """
+    if not now:
+        return ""
+    at, sessions = int(live_tables.moment(now).timestamp()) * NS_PER_SECOND, exchange_sessions()
+    k = int(np.searchsorted(sessions.close_ns, at, side="right"))
+    if k == len(sessions) or at >= sessions.open_ns[k]:
+        return ""
+    opens = datetime.fromtimestamp(int(sessions.open_ns[k]) // NS_PER_SECOND, UTC)
+    there = opens.astimezone(ZoneInfo("America/New_York"))
+    when = f"{there:%A} {there.day} {there:%B %Y, %H:%M} in New York ({opens:%H:%M} UTC)"
+    return html.note(f"The exchange is closed until {when}: nothing is decided, and no bar arrives before that.")
+
+
+def waiting(look: Look, log: SessionLog | None, system: str, over: bool) -> str:
+    """What the page waits for, where it has nothing to show; empty where it has. `over`: nothing more will come."""
     if log is None:
-        return "" if look.problem or not look.version else html.note(
+        return "" if look.problem or not look.read_at else html.note(
             "The journal is empty: no engine has written to it yet. This page shows the first session as soon as one "
             "starts: `workbench live --config live.toml`."
         )  # fmt: skip
+    if over and system not in log.latest:
+        return html.note(f"Session {log.session} ended before {system or 'any system'} decided anything.")
     if log.plan is None or not log.state:
         return html.note(f"Session {log.session} has only begun: waiting for the engine to show its state.")
     if system not in log.latest:
@@ -99,8 +139,8 @@ def place(mark: Mark | None, shown: Mark | None, over: bool, alive: bool) -> str
     return f'<p class="past" role="status">{escape(told)}</p>'
 
 
-def tiles(status: Mapping[str, Any], systems: Sequence[str], reports_a_minute: float) -> str:
-    """Key figures of the chosen systems together, and of the account."""
+def tiles(status: Mapping[str, Any], systems: Sequence[str], reports_a_minute: float, fast: bool = False) -> str:
+    """Key figures of the chosen systems together, and of the account; `fast`: the market's clock outruns ours."""
     known = {name: live_tables.figures(s) for name, s in status.get("systems", {}).items()}
     nav, gross, net, profit, down = total(known, systems)
     age = live_tables.data_age_s(status)
@@ -109,18 +149,63 @@ def tiles(status: Mapping[str, Any], systems: Sequence[str], reports_a_minute: f
     return _tiles(
         {
             "NAV, USD": html.text(nav) if nav != nav else f"{nav:,.0f}",
-            "P&L today, USD": html.mark(html.DASH if profit != profit else f"{profit:+,.0f}", colour),
+            f"P&L {_day(status)}, USD": html.mark(html.DASH if profit != profit else f"{profit:+,.0f}", colour),
             "drawdown": html.percent(down, 2),
             "gross": html.percent(gross),
             "net": html.percent(net),
             "open orders": None if orders is None or status.get("account") is None else len(orders),
             "orders / min": status.get("orders_last_minute"),
-            "reports / min": html.text(reports_a_minute),
-            "data age": html.DASH if age is None else f"{age / 60:.1f} min",
+            "messages / min": html.text(reports_a_minute),
+            "age, market time" if fast else "data age": html.DASH if age is None else live_tables.age_text(age),
             "clock, UTC": (status.get("time") or html.DASH)[11:19] or html.DASH,
             "bars (missed)": None if cycles is None else f"{cycles:,} ({status.get('missed', 0):,})",
         }
     )
+
+
+def _day(status: Mapping[str, Any]) -> str:
+    """The day that profit and loss are of: today, or until the first bar of another one the date of the last."""
+    now, bar = (status.get("time") or "")[:10], (status.get("last_bar") or "")[:10]
+    return "today" if now == bar or not bar else f"of {bar}"
+
+
+def idle(d: Decided) -> str:
+    """Why a decision holds and wants nothing, in a sentence; empty where it does either."""
+    made = d.decision
+    if np.nan_to_num(made.target.weights).any() or np.nan_to_num(d.book.weights).any():
+        return ""
+    if (made.choice.state == State.UNKNOWN).all():
+        why = f"everything is unknown: {_lacking(d)}."
+    elif (made.choice.state == State.FORECAST).any():
+        count = int((made.choice.state == State.FORECAST).sum())
+        why = f"{count} names have an edge after costs, but gate, sizing and limits leave no weight of it."
+    else:
+        why = f"no alpha earns the round trip that it would cost.{_best(d)}"
+    return f'<p class="note idle" role="status">Nothing is held and nothing is wanted: {escape(why)}</p>'
+
+
+def _lacking(d: Decided) -> str:
+    """What is known of no symbol at all."""
+    s, made = d.snapshot, d.decision
+    lacks = {
+        "no price": not (s.price > 0).any(), "no volatility yet": not (s.sigma_1d > 0).any(),
+        "no forecast, for every model abstains": bool(made.forecasts.abstained.all()),
+        "no cost": bool(np.isnan(made.costs.one_way).all()), "everything is halted": bool(s.halted.all()),
+    }  # fmt: skip
+    return ", ".join(what for what, lacking in lacks.items() if lacking) or (
+        "no alpha over any horizon, as where the models abstain or every horizon reaches beyond the close"
+    )
+
+
+def _best(d: Decided) -> str:
+    """The alpha that is nearest to its round trip."""
+    alpha, trip = np.abs(d.decision.alphas.smoothed), 2 * d.decision.costs.one_way
+    ratio = np.where(trip > 0, alpha / np.where(trip > 0, trip, 1.0), np.nan)
+    if np.isnan(ratio).all():
+        return ""
+    h, i = np.unravel_index(int(np.nanargmax(ratio)), ratio.shape)
+    far = f"{alpha[h, i] / BPS:.2f} bps against a round trip of {trip[h, i] / BPS:.2f} bps"
+    return f" The nearest is {d.decision.symbols[i]} over {HORIZONS[h].label}: {far}."
 
 
 def sub(told: str) -> str:
@@ -163,29 +248,28 @@ def _old_state(log: SessionLog, status: Mapping[str, Any], now: int) -> str:
     since = (now - log.state_at) / 1e9
     if since <= max(3 * usual, STATE_LATE_S):
         return ""
-    return html.error(f"The engine lives, but what it last showed of itself is {_ago(since)} old: figures below are too.")
+    return html.error(
+        f"The engine lives, but last showed its state {live_tables.age_text(since)} ago: the figures below are as old."
+    )
 
 
 def _journal(look: Look, log: SessionLog | None, now: int) -> str:
     since = (now - look.read_at) / 1e9
     if look.problem:
-        shown = "" if log is None else f" What is shown was read {_ago(since)} ago."
+        shown = "" if log is None else f" What is shown was read {live_tables.age_text(since)} ago."
         first, *rest = look.problem.splitlines()
         return html.error(f"THE JOURNAL CANNOT BE READ: {first}.{shown}", rest)
-    if not look.version:
+    if not look.read_at:
         return html.note("Opening the journal.")
     if since > LATE_S:
-        return html.error(f"The journal was last read {_ago(since)} ago: what is shown may be old.")
+        return html.error(f"The journal was last read {live_tables.age_text(since)} ago: what is shown may be old.")
     return ""
-
-
-def _ago(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else "hours"
 
 
 def _tiles(pairs: Mapping[str, Any]) -> str:
     cells = "".join(
-        f'<div><dt>{escape(k)}</dt><dd class="{getattr(v, "style", "")}">{escape(html.text(v))}</dd></div>'
+        f'<div title="{TELLS.get(k, "")}"><dt>{escape(k)}</dt>'
+        f'<dd class="{getattr(v, "style", "")}">{escape(html.text(v))}</dd></div>'
         for k, v in pairs.items()
     )
     return f'<dl class="tiles">{cells}</dl>'

@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,8 +23,8 @@ from panel.auth import AUTH_PROVIDERS, BasicAuthProvider, BasicLoginHandler, Log
 from panel.io.server import RootHandler
 from tornado.web import RequestHandler, authenticated
 
-from workbench.dash.access import DAYS, LINK_COOKIE, PASSWORD_COOKIE, login_of, objection
-from workbench.dash.look import login_page
+from workbench.dash.access import DAYS, LINK_COOKIE, PASSWORD_COOKIE, Person, end, login_of, objection, person_of
+from workbench.dash.look import asset, icon, login_page, parts
 from workbench.dash.users import Users, UsersError
 
 HOME = "/live"
@@ -67,11 +68,14 @@ class Throttle:
 
 
 class Gate(BasicAuthProvider):
-    """Login by password, checked against the users in `secrets`; `token` opens :data:`LINK`, empty: no link."""
+    """Login by password, checked against the users in `secrets`.
 
-    def __init__(self, secrets: Path, token: str = "") -> None:
+    `token` opens :data:`LINK`, empty: no link; `once` opens it a single time, for the browser that is started.
+    """
+
+    def __init__(self, secrets: Path, token: str = "", once: str = "") -> None:
         super().__init__(login_endpoint=LOGIN, logout_endpoint=LOGOUT)
-        self.secrets, self.token = secrets, token
+        self.secrets, self.token, self.once = secrets, token, once
         self.by_name, self.by_address = Throttle(free=4), Throttle(free=20)
 
     def _remove_user(self, session_context: Any) -> None:
@@ -91,11 +95,11 @@ class Gate(BasicAuthProvider):
 
 
 class OAuthGate(OAuthProvider):
-    """Login by the OAuth provider that Panel's own settings name; `token` as in :class:`Gate`."""
+    """Login by the OAuth provider that Panel's own settings name; `token` and `once` as in :class:`Gate`."""
 
-    def __init__(self, secrets: Path, token: str = "") -> None:
+    def __init__(self, secrets: Path, token: str = "", once: str = "") -> None:
         super().__init__(login_endpoint=LOGIN, logout_endpoint=LOGOUT)
-        self.secrets, self.token = secrets, token
+        self.secrets, self.token, self.once = secrets, token, once
 
     @property
     def get_user_async(self) -> Callable[[Any], Any]:
@@ -141,7 +145,11 @@ class PasswordHandler(Guarded, BasicLoginHandler):
     """The login page, and what it sends."""
 
     def get(self) -> None:
-        self._ask("", inside(self.get_argument("next", HOME)))
+        after = inside(self.get_argument("next", HOME))
+        login = login_of(self.request, self.settings["cookie_secret"])
+        if login and isinstance(person_of(login, self._gate.secrets), Person):
+            return self.redirect(after)
+        self._ask("", after)
 
     async def post(self) -> None:
         name, password = self.get_argument("username", "")[:64], self.get_argument("password", "", strip=False)
@@ -150,18 +158,18 @@ class PasswordHandler(Guarded, BasicLoginHandler):
             return self._ask("Log in on this page, please.", after, 403)
         if (wait := self._waits(name)) > 0:
             self.set_header("Retry-After", str(int(wait) + 1))
-            return self._ask(f"Too many attempts: try again in {int(wait) + 1} s.", after, 429)
+            return self._ask(f"Too many attempts: try again in {int(wait) + 1} s.", after, 429, name)
         self._count(name)  # before the check, or many attempts at once would all be checked
         try:
             right = await asyncio.get_running_loop().run_in_executor(_hashing, self._validate, name, password)
             if not right:
                 _log.warning("login as %r from %s failed", name, self.request.remote_ip)
-                return self._ask("Name or password is wrong.", after, 401)
+                return self._ask("Name or password is wrong.", after, 401, name)
             self._forgive(name)
             self.set_current_user(name)
         except UsersError as error:
             _log.error("nobody can log in: %s", error)
-            return self._ask("The users cannot be read; the log of the server says why.", after, 500)
+            return self._ask("The users cannot be read; the log of the server says why.", after, 500, name)
         self.redirect(after)
 
     def set_current_user(self, user: str) -> None:
@@ -192,10 +200,10 @@ class PasswordHandler(Guarded, BasicLoginHandler):
         self._gate.by_name.succeeded((name, address))
         self._gate.by_address.succeeded(address)
 
-    def _ask(self, message: str, after: str, status: int = 200) -> None:
+    def _ask(self, message: str, after: str, status: int = 200, name: str = "") -> None:
         self.set_status(status)
         self.set_header("Cache-Control", "no-store")
-        self.write(login_page(message, after, bool(self._gate.token)))
+        self.write(_named(login_page(message, after, bool(self._gate.token)), name))
 
 
 class LinkHandler(Guarded):
@@ -205,21 +213,29 @@ class LinkHandler(Guarded):
         self.name = name
 
     def get(self) -> None:
-        told, expected = self.get_argument("token", ""), self.application.auth_provider.token
         self.set_header("Cache-Control", "no-store")
-        if expected and hmac.compare_digest(told.encode(), expected.encode()) and not objection(self.request):
+        if not objection(self.request) and self._opens(self.get_argument("token", "")):
             self.set_secure_cookie(LINK_COOKIE, self.name, expires_days=DAYS)
             return self.redirect(HOME)
         _log.warning("a link with a wrong token was opened from %s", self.request.remote_ip)
         self.set_status(403)
-        self.write(login_page("This link is not of this start of the server: it prints a new one each time.", HOME))
+        self.write(login_page("This link opens nothing: the server prints a new one at each start.", HOME))
+
+    def _opens(self, told: str) -> bool:
+        """Whether `told` is the link's token, or the one for the browser that was started: void from now on."""
+        gate = self.application.auth_provider
+        if _same(told, gate.once):
+            gate.once = ""
+            return True
+        return _same(told, gate.token)
 
 
 class LeaveHandler(Guarded, LogoutHandler):
-    """Log out: every cookie of a login is taken back."""
+    """Log out: every cookie of a login is taken back, and copies of it are worth nothing any more."""
 
     def get(self) -> None:
         if not self.from_elsewhere():
+            end(self.request, self.settings["cookie_secret"])
             for name in (LINK_COOKIE, PASSWORD_COOKIE, "user", "id_token", "access_token", "refresh_token"):
                 self.clear_cookie(name)
         self.set_header("Cache-Control", "no-store")
@@ -235,6 +251,47 @@ class HomeHandler(RootHandler):
     @authenticated
     async def get(self) -> None:
         self.redirect(HOME)
+
+
+class MissingHandler(RequestHandler):
+    """An address at which there is nothing."""
+
+    def prepare(self) -> None:
+        """Whatever was asked for, and however."""
+        self.set_status(404)
+        told = {"home": HOME, "icon": icon(), "css": asset("page.css"), "theme_js": asset("theme.js")}
+        self.finish(pn.io.resources._env.from_string(_MISSING).render(parts=parts(), **told))
+
+    def check_xsrf_cookie(self) -> None:
+        """Nothing is done here."""
+
+
+_MISSING = """{% import parts as parts %}<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Not found · workbench</title>{{ parts.head(icon, css, theme_js) }}</head>
+<body>
+<div class="wb-corner">{{ parts.theme() }}</div>
+<main class="wb-middle"><section class="wb-card">
+  {{ parts.mark(40) }}
+  <h1>There is nothing at this address</h1>
+  <p class="remedy"><a href="{{ home }}">Go to the first page</a></p>
+</section></main>
+</body>
+</html>
+"""
+
+
+def _same(told: str, expected: str) -> bool:
+    """Whether a token is the one that there is."""
+    return bool(expected) and hmac.compare_digest(told.encode(), expected.encode())
+
+
+def _named(page: str, name: str) -> str:
+    """The login `page` with the name that was given already; the cursor waits at the password."""
+    if not name:
+        return page
+    given = page.replace(' name="username"', f' name="username" value="{escape(name)}"').replace(" autofocus", "")
+    return given.replace(' type="password"', ' type="password" autofocus')
 
 
 def user_of(handler: Any) -> str | None:
@@ -253,7 +310,7 @@ def inside(address: str) -> str:
     return address if plain and not urlsplit(address).netloc else HOME
 
 
-def offer_oauth(provider: str, secrets: Path, token: str, key: bytes) -> OAuthGate:
+def offer_oauth(provider: str, secrets: Path, token: str, once: str, key: bytes) -> OAuthGate:
     """The gate of an OAuth provider of Panel's; `key` (Fernet) encrypts its tokens in cookies unless one is set."""
     from cryptography.fernet import Fernet
 
@@ -265,4 +322,4 @@ def offer_oauth(provider: str, secrets: Path, token: str, key: bytes) -> OAuthGa
         raise UsersError(f"--oauth {provider} needs {', '.join('PANEL_' + n for n in missing)} in the environment")
     pn.config.oauth_provider = provider
     pn.state.encryption = Fernet(pn.config.oauth_encryption_key or key)
-    return OAuthGate(secrets, token)
+    return OAuthGate(secrets, token, once)

@@ -1,12 +1,13 @@
 """The research page: what a job's folder holds, through the same views as in the notebooks, and bundles side by side.
 
 What is shown is loaded once per process and shared (see :mod:`workbench.dash.studies`); views are of one browser
-session, and a tab that nobody opens costs nothing. The page runs no step of the job: what is missing or out of date is
-told together with the command that makes it.
+session, and a tab that nobody opens costs nothing. The page runs no step of the job: what is out of date is shown
+below a warning, and what is missing is told, together with the commands that make it.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,9 +17,11 @@ import panel as pn
 from workbench.core.errors import ConfigError
 from workbench.dash.bundles_panel import BundlesPanel
 from workbench.dash.settings import DashSettings
-from workbench.dash.studies import DAMAGED, SHELF, GoneError, Study, card_of, load, unfold
+from workbench.dash.studies import DAMAGED, SHELF, GoneError, Study, card_of, load, told_of, unfold
 from workbench.engine.recall import Recall
-from workbench.widgets import style
+from workbench.research.job import Job
+from workbench.research.workspace import Workspace
+from workbench.widgets import html, style
 from workbench.widgets.backtest import BacktestView
 from workbench.widgets.base import StageView
 from workbench.widgets.blender import BlenderView
@@ -26,7 +29,7 @@ from workbench.widgets.costs import CostView
 from workbench.widgets.gate import GateView
 from workbench.widgets.models import ModelsView
 from workbench.widgets.sizing import SizingView
-from workbench.widgets.workspace import WorkspaceView
+from workbench.widgets.workspace import ORDER, WorkspaceView, states
 
 if TYPE_CHECKING:
     from workbench.dash.access import Person
@@ -34,6 +37,10 @@ if TYPE_CHECKING:
 CONFIG, COMPARE = "config.toml", "Compare"
 DEMO = "`workbench demo --out {0}` makes one on a simulated market, `workbench run --data FILE --out {0}` on your bars."
 STEP = "`workbench {0} --out {1}` makes it; it goes on where it was interrupted, and keeps what is up to date."
+MADE = {
+    "train": "The models are", "blend": "The blenders are", "calibrate": "The gates are", "backtest": "The backtest is"
+}  # fmt: skip
+"""Step of the job -> how a sentence about what it makes begins."""
 
 
 Shown = tuple[pn.viewable.Viewable, ...]
@@ -41,7 +48,7 @@ Shown = tuple[pn.viewable.Viewable, ...]
 
 
 class Tab(NamedTuple):
-    """A tab: its title, what makes its view, and the step of the job that makes what it shows."""
+    """A tab: its title, what makes its view, and the last step of the job that it needs; empty: none."""
 
     title: str
     make: Callable[[Study], Shown]
@@ -59,26 +66,43 @@ def _costs(study: Study) -> Shown:
 
 
 def _with_backtest(study: Study, make: Callable[[Recall | None], StageView]) -> Shown:
-    """The view with the backtest's decisions; without them, and why, where there are none."""
+    """The view with the backtest's decisions; without them, and why, where they cannot be had."""
     try:
         recall = study.recall
     except DAMAGED as error:
-        remedy = STEP.format("backtest", study.job.ws.root)
-        return card_of(error, "Shown without a backtest", remedy), make(None)
+        return card_of(error, "Shown without the decisions of the backtest", *_remedy(study)), _unhinted(make(None))
     return (make(recall),)
 
 
+def _remedy(study: Study) -> tuple[str, ...]:
+    """How the backtest is made again, unless that is told already."""
+    return () if advice(study.job, "backtest") else (STEP.format("backtest", study.job.ws.root),)
+
+
+def _unhinted(view: Any) -> StageView:
+    """`view`, which says nothing about code that somebody at a browser cannot write."""
+    view.hints = False
+    made: StageView = view
+    return made
+
+
+def _overview(study: Study) -> Shown:
+    view = WorkspaceView(study.job)
+    view.turns = ()  # the page has a button of its own that reads everything anew
+    return (view,)
+
+
 def _backtest(study: Study) -> Shown:
-    recall = study.recall
-    return (BacktestView(recall.result, other=study.run("naive"), recall=recall),)
+    result, other = study.base, study.naive
+    return _with_backtest(study, lambda recall: BacktestView(result, other=other, recall=recall))
 
 
 TABS = (
-    Tab("Overview", lambda study: (WorkspaceView(study.job),), "simulate"),
+    Tab("Overview", _overview, ""),
     Tab("Zoo", lambda study: (ModelsView(study.oofs, cells=study.cells),), "train"),
     Tab("Blenders", lambda study: (BlenderView(study.stages.blender, oofs=study.oofs),), "calibrate"),
-    Tab("Reliability", _reliability, "calibrate"),
-    Tab("Costs", _costs, "calibrate"),
+    Tab("Reliability", _reliability, "backtest"),
+    Tab("Costs", _costs, "backtest"),
     Tab("Sizing", lambda study: (SizingView(study.stages.sizer, recall=study.recall),), "backtest"),
     Tab("Backtest", _backtest, "backtest"),
 )
@@ -91,6 +115,19 @@ def page(settings: DashSettings, person: Person) -> pn.viewable.Viewable:
         pn.state.onload(made.open)
         pn.state.on_session_destroyed(lambda _: made.leave())
     return made.layout
+
+
+def advice(job: Job, last: str) -> str:
+    """What must be made anew before everything up to the step `last` is current, and how; empty where it is."""
+    root, found, order = shlex.quote(str(job.ws.root)), states(job), [step for step, _ in ORDER]
+    if found["data"] != "done":
+        return f"There are no bars yet: {DEMO.format(root)}"
+    first = next((step for step in order[: order.index(last) + 1] if found[step] != "done"), None)
+    if first is None:
+        return ""
+    why = "not made yet" if found[first] == "missing" else "of other settings, data or code"
+    commands = " && ".join(f"workbench {step} --out {root}" for step in order[order.index(first) :])
+    return f"{MADE[first]} {why}. `{commands}` makes all; each goes on where it was interrupted."
 
 
 def jobs(first: Path) -> dict[str, Path]:
@@ -167,7 +204,10 @@ class ResearchPage:
 
     def _view(self, number: int, study: Study) -> Shown:
         if number < len(TABS):
-            return TABS[number].make(study)
+            tab = TABS[number]
+            made = tab.make(study)
+            told = advice(study.job, tab.step) if tab.step else ""
+            return (_outdated(told), *made) if told else made
         return (BundlesPanel(self.settings, study.job.ws, lambda: not self._left),)
 
     def _keep(self, number: int, study: Study) -> None:
@@ -183,8 +223,28 @@ class ResearchPage:
             self.places[number].objects = []
 
     def _missing(self, number: int, error: Exception) -> pn.viewable.Viewable:
-        root, step = self.folder.value, TABS[number].step if number < len(TABS) else "calibrate"
-        title = TABS[number].title if number < len(TABS) else COMPARE
+        root, title = self.folder.value, TABS[number].title if number < len(TABS) else COMPARE
         if not (root / CONFIG).is_file():
             return card_of(ConfigError(f"{root} holds no job."), title, DEMO.format(root))
-        return card_of(error, f"{title}: nothing to show", STEP.format(step, root))
+        step = TABS[number].step if number < len(TABS) else "calibrate"
+        return _missing(title, error, root, step or "train")
+
+
+def _missing(title: str, error: Exception, root: Path, step: str) -> pn.viewable.Viewable:
+    """A card instead of a view: what is to be made, or where that is not the reason, what is wrong."""
+    title, remedy = f"{title}: nothing to show", STEP.format(step, root)
+    try:
+        job = Job(Workspace.existing(root))
+        told, there = advice(job, step), step in job.ws.records
+    except DAMAGED:
+        return card_of(error, title, remedy)
+    if not told:
+        return card_of(error, title, remedy)
+    said = (html.error(told_of(error)),) if there else ()
+    return pn.pane.HTML(html.card(title, "", *said, html.note(told)), sizing_mode="stretch_width")
+
+
+def _outdated(told: str) -> pn.viewable.Viewable:
+    """The warning above a result that is out of date."""
+    shown = html.card("Out of date", "What is shown below is what was made then.", html.note(told))
+    return pn.pane.HTML(shown, sizing_mode="stretch_width")

@@ -6,9 +6,11 @@ no other site sends. Every answer forbids frames, foreign content and telling ot
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import getpass
 import hashlib
+import ipaddress
 import logging
 import os
 import secrets
@@ -25,15 +27,16 @@ import panel as pn
 import psutil
 from panel.io.server import get_server
 from tornado.httputil import HTTPHeaders
-from tornado.web import ErrorHandler, OutputTransform, RequestHandler
+from tornado.web import OutputTransform, RequestHandler
+from tornado.websocket import WebSocketClosedError
 
 from workbench.core.errors import ConfigError
 from workbench.dash.access import is_loopback
 from workbench.dash.frame import PAGES, application
-from workbench.dash.login import LINK, Gate, HomeHandler, LinkHandler, OAuthGate, offer_oauth
+from workbench.dash.login import LINK, Gate, HomeHandler, LinkHandler, MissingHandler, OAuthGate, offer_oauth
 from workbench.dash.settings import DashSettings
 from workbench.dash.users import Users, cookie_secret
-from workbench.database import hide_credentials
+from workbench.database import Database
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
@@ -63,7 +66,18 @@ class Place:
     @property
     def url(self) -> str:
         """What to type into a browser on this machine."""
-        host = "localhost" if self.address in _EVERYWHERE else self.address
+        return self._at("localhost" if self.address in _EVERYWHERE else self.address)
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """What to type into a browser on another machine, where it can be reached from there."""
+        if self.address not in _EVERYWHERE:
+            return [] if is_loopback(self.address) else [self.url]
+        kinds = (6,) if self.address == "::" else (4,)
+        own = sorted(map(ipaddress.ip_address, _own_addresses()), key=lambda a: (a.version, a))
+        return [self._at(str(a)) for a in own if a.version in kinds and not (a.is_loopback or a.is_link_local)]
+
+    def _at(self, host: str) -> str:
         host = f"[{host}]" if ":" in host else host
         return f"{'https' if self.certificate else 'http'}://{host}:{self.port}"
 
@@ -81,17 +95,21 @@ def serve(settings: DashSettings, place: Place, *, open_browser: bool = True, oa
     users = Users.load(settings.secrets)
     _check(place, users, oauth)
     secret = cookie_secret(settings.secrets)
-    token = secrets.token_urlsafe(32) if is_loopback(place.address) else ""
-    server = _server(settings, place, _gate(settings, oauth, token, secret), secret)
+    local = is_loopback(place.address)
+    token, once = (secrets.token_urlsafe(32) if wanted else "" for wanted in (local, local and open_browser))
+    server = _server(settings, place, _gate(settings, oauth, token, once, secret), secret)
+    server.io_loop.asyncio_loop.set_exception_handler(_gone_browsers_are_no_news)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.io_loop.add_callback_from_signal(server.io_loop.stop))
     link = f"{place.url}{LINK}?token={token}" if token else place.url
     if not place.certificate and not token:
         print("workbench: without TLS passwords travel in clear text; give --certificate and --key-file, or put a "
               "reverse proxy with TLS in front", file=sys.stderr, flush=True)  # fmt: skip
+    for line in _doubts(settings):
+        print(f"workbench: {line}", file=sys.stderr, flush=True)
     print(_told(settings, place, link, bool(token), oauth), flush=True)
-    if open_browser:
-        server.io_loop.call_later(0.5, webbrowser.open, link)
+    if open_browser:  # others see the command line of the browser: its token is void once it was used
+        server.io_loop.call_later(0.5, webbrowser.open, f"{place.url}{LINK}?token={once}" if once else place.url)
     server.start()
     try:
         server.io_loop.start()
@@ -121,6 +139,7 @@ def _check(place: Place, users: Users, oauth: str) -> None:
     """Refuse what would let strangers in, or nobody."""
     if bool(place.certificate) != bool(place.key):
         raise ConfigError("--certificate and --key-file belong together: a PEM file each")
+    _check_address(place.address)
     if is_loopback(place.address) or oauth or any(user.hash for user in users.entries.values()):
         return
     raise ConfigError(
@@ -129,11 +148,53 @@ def _check(place: Place, users: Users, oauth: str) -> None:
     )
 
 
-def _gate(settings: DashSettings, oauth: str, token: str, secret: str) -> Gate | OAuthGate:
+def _check_address(address: str) -> None:
+    """Refuse an address that is none of this machine's."""
+    try:
+        kind, _, _, _, where = socket.getaddrinfo(address or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
+        with socket.socket(kind, socket.SOCK_STREAM) as probe:
+            probe.bind(where)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(
+            f"--address {address} is no address of this machine ({error}); give one of its own, 0.0.0.0 for all of "
+            "them, or leave it out"
+        ) from error
+
+
+def _journal(settings: DashSettings) -> tuple[str, str]:
+    """Where the journal is, without credentials, and what looks mistyped about that; the pages say so, too."""
+    try:
+        found = Database(settings.journal_address, "journal", ConfigError, read_only=True)
+    except ConfigError as error:
+        return "", f"--journal: {error}"
+    if found.path is None or found.path.is_file():
+        return found.shown, ""
+    where, option = (found.path, "--journal") if settings.journal else (settings.folder.absolute(), "--folder")
+    if option == "--folder" and where.is_dir():
+        return found.shown, f"{where} holds no journal: check --folder, or start an engine there"
+    return found.shown, f"there is no {option[2:]} {where}: check {option}, or start an engine there"
+
+
+def _doubts(settings: DashSettings) -> list[str]:
+    """What looks mistyped."""
+    job = settings.job.absolute()
+    wrong = "" if (job / "config.toml").is_file() else f"{job} holds no research: check --job"
+    return [doubt for doubt in (_journal(settings)[1], wrong) if doubt]
+
+
+def _gone_browsers_are_no_news(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Bokeh writes to browsers that have just closed their tab; everything else is told as usual."""
+    if not isinstance(context.get("exception"), WebSocketClosedError):
+        loop.default_exception_handler(context)
+
+
+def _gate(settings: DashSettings, oauth: str, token: str, once: str, secret: str) -> Gate | OAuthGate:
     if not oauth:
-        return Gate(settings.secrets, token)
+        return Gate(settings.secrets, token, once)
     key = base64.urlsafe_b64encode(hashlib.sha256(f"oauth tokens {secret}".encode()).digest())
-    return offer_oauth(oauth, settings.secrets, token, key)
+    return offer_oauth(oauth, settings.secrets, token, once, key)
 
 
 def _server(settings: DashSettings, place: Place, gate: Gate | OAuthGate, secret: str) -> Any:
@@ -141,7 +202,7 @@ def _server(settings: DashSettings, place: Place, gate: Gate | OAuthGate, secret
     patterns = [
         ("/?", HomeHandler),
         (LINK, LinkHandler, {"name": _user()}),
-        (r"/components/(?!workbench\.|panel\.).*", ErrorHandler, {"status_code": 404}),
+        (r"/components/(?!workbench\.|panel\.).*", MissingHandler),
     ]
     options: dict[str, Any] = {
         "auth_provider": gate, "extra_patterns": patterns, "use_index": False, "sign_sessions": True,
@@ -155,6 +216,7 @@ def _server(settings: DashSettings, place: Place, gate: Gate | OAuthGate, secret
         server = get_server(pages, port=place.port, address=place.address, cookie_secret=secret, **options)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"{place.url} cannot be served: {error}; choose another --port, --address or file") from error
+    server._tornado.settings["default_handler_class"] = MissingHandler
     server._tornado._websocket_origins = set(place.allowed())  # Bokeh's option takes no IPv6
     server._tornado.transforms.append(Safely)
     return server
@@ -163,7 +225,8 @@ def _server(settings: DashSettings, place: Place, gate: Gate | OAuthGate, secret
 def _told(settings: DashSettings, place: Place, link: str, local: bool, oauth: str) -> str:
     """The lines of the start: what is served, from where, and how to get in."""
     lines = [f"workbench dash: {', '.join(PAGES)} at {place.url}; Ctrl-C stops it"]
-    lines.append(f"  journal  {hide_credentials(str(settings.journal_address))}")
+    lines += [f"  others   {address}" for address in place.elsewhere if address != place.url]
+    lines.append(f"  journal  {_journal(settings)[0]}")
     if local:
         lines.append(f"  open     {link}\n           (logs in as operator {_user()}: keep this link to yourself)")
     how = f"by {oauth}" if oauth else "by name and password"

@@ -18,7 +18,8 @@ def default_secrets() -> Path:
 @dataclass(frozen=True, slots=True)
 class DashSettings:
     """`folder` of the engine; `journal` and `commands` as SQLAlchemy URLs and `key` as a file, where they are not in it
-    (an engine on another machine); `job`: folder of the research; `secrets`: users, cookie secret.
+    (an engine on another machine); `job`: folder of the research; `desk`: of the schedule, whose alerts are shown;
+    `secrets`: users, cookie secret.
 
     >>> DashSettings(folder=Path("runs/live")).journal_address
     PosixPath('runs/live/journal.db')
@@ -29,6 +30,7 @@ class DashSettings:
     commands: str = ""
     key: str = ""
     job: Path = Path("runs/demo")
+    desk: Path = Path("runs/desk")
     secrets: Path = Path()
 
     def __post_init__(self) -> None:
@@ -37,9 +39,9 @@ class DashSettings:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """From WORKBENCH_DASH_FOLDER, _JOURNAL, _COMMANDS, _KEY, _JOB and _SECRETS; defaults where one is not set."""
+        """From WORKBENCH_DASH_FOLDER, _JOURNAL, _COMMANDS, _KEY, _JOB, _DESK, _SECRETS; else the defaults."""
         told = {f.name: os.environ.get(PREFIX + f.name.upper(), "") for f in fields(cls)}
-        paths = ("folder", "job", "secrets")
+        paths = ("folder", "job", "desk", "secrets")
         return cls(**{name: Path(value) if name in paths else value for name, value in told.items() if value})
 
     @property

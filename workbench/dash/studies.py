@@ -27,7 +27,7 @@ from workbench.engine.recall import Recall
 from workbench.progress import Report, shown_by
 from workbench.research import steps
 from workbench.research.job import Job
-from workbench.research.recall import load_backtest, recall_backtest
+from workbench.research.results_io import load_books, load_result
 from workbench.research.workspace import Workspace
 from workbench.stats.stack import BarrierStack
 from workbench.widgets import html
@@ -37,6 +37,8 @@ T = TypeVar("T")
 COMMAND = "`workbench "
 """How a command begins in the text of an error."""
 
+WIDE = 1500
+"""Pixels at which figures stop to grow with the window."""
 READERS = ThreadPoolExecutor(2, thread_name_prefix="research")
 """Threads that load: they live as long as the process, whatever page asked."""
 KEPT = 2
@@ -84,7 +86,9 @@ class SharedRecall(Recall):
 class Study:
     """The results of `job`. Each piece is read when it is first asked for, one at a time; thread safe.
 
-    Every piece raises :class:`~workbench.core.errors.WorkbenchError` where it is missing, out of date or damaged.
+    What is out of date is read, too: :func:`workbench.widgets.workspace.states` tells. Every piece raises
+    :class:`~workbench.core.errors.WorkbenchError` where it is missing or damaged, the recall also where its decisions
+    cannot be made again bit for bit.
     """
 
     def __init__(self, job: Job) -> None:
@@ -117,9 +121,19 @@ class Study:
         """Segment -> the barrier stack in force there."""
         return self._once("calibration of every segment", lambda: steps.stacks(self.job))
 
-    def run(self, spread: float | str) -> BacktestResult:
-        """The run at a multiplier of the spread, or "naive"."""
-        return self._once(f"the run at {spread}", lambda: load_backtest(self.job, spread))
+    @property
+    def base(self) -> BacktestResult:
+        """The run at 1x the spread, or the nearest to it."""
+        return self._run(steps.base_multiplier(self.job))
+
+    @property
+    def naive(self) -> BacktestResult:
+        """The run without costs."""
+        return self._run("naive")
+
+    def _run(self, spread: float | str) -> BacktestResult:
+        self.job.ws.outcome("backtest")
+        return self._once(f"the run at {spread}", lambda: load_result(steps.backtest_files(self.job)[spread]))
 
     def _once(self, what: str, make: Callable[[], T]) -> T:
         with self._lock:
@@ -135,8 +149,9 @@ class Study:
         return bundle.stages(self.job.settings)
 
     def _load_recall(self) -> SharedRecall:
-        made = recall_backtest(self.job)
-        shared = SharedRecall(made.result, made.history, steps.tranches(self.job), made.settings, made.books)
+        job, result = self.job, self.base
+        books = load_books(steps.books_file(job))
+        shared = SharedRecall(result, job.history, steps.tranches(job), job.settings, books)
         with self.doing.listen("every decision of the backtest, again"):
             shared.every  # noqa: B018  seconds, which nobody should wait for while a figure is drawn
         return shared
@@ -199,11 +214,15 @@ async def load(place: pn.Column, work: Callable[[], T], told: Callable[[], str],
 
 def card_of(error: Exception, title: str, *remedies: str) -> pn.viewable.Viewable:
     """What cannot be shown and why; the commands that help, where the error itself names none."""
-    notes = getattr(error, "__notes__", [])
-    told = str(error) if isinstance(error, WorkbenchError) else f"a result cannot be read ({error!r})"
+    notes, told = getattr(error, "__notes__", []), told_of(error)
     helped = COMMAND in "".join((told, *notes))
     said = (html.error(told, notes), *(() if helped else map(html.note, remedies)))
     return pn.pane.HTML(html.card(title, "", *said), sizing_mode="stretch_width")
+
+
+def told_of(error: Exception) -> str:
+    """An error of :data:`DAMAGED` in words."""
+    return str(error) if isinstance(error, WorkbenchError) else f"a result cannot be read ({error!r})"
 
 
 async def unfold(place: pn.Column, *shown: pn.viewable.Viewable) -> None:
@@ -213,7 +232,9 @@ async def unfold(place: pn.Column, *shown: pn.viewable.Viewable) -> None:
         pieces = list(body.objects) if isinstance(body, pn.Column) else []
         if pieces:
             body.objects = []
-        place.append(one)
+        laid = one.__panel__() if isinstance(one, StageView) else one
+        laid.max_width = WIDE
+        place.append(laid)
         for piece in pieces:
             await asyncio.sleep(0)
             body.append(piece)

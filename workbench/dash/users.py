@@ -16,6 +16,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,28 +64,36 @@ class Users:
 
     @classmethod
     def load(cls, folder: Path) -> Users:
-        """Read the file; :class:`UsersError` where others can read it too, or where it is no list of users."""
+        """What the file says, read anew only where it was changed.
+
+        :class:`UsersError` where others can read it too, or where it is no list of users.
+        """
         path = folder / USERS_FILE
-        return cls(_parse(read_private(path), path) if os.path.lexists(path) else {})
+        return cls(_read(path, _stamp(path)) if os.path.lexists(path) else {})
 
     @staticmethod
     def add(folder: Path, name: str, role: str, password: str | None) -> None:
         """A new user; no password (None) for one who logs in elsewhere."""
+        Users.load(folder).check_new(name, role)
+        salt = secrets.token_bytes(16)
+        hashed = "" if password is None else _hash(_bounded(password), salt)
+        with _changing(folder) as entries:
+            Users(entries).check_new(name, role)
+            entries[name] = User(role, secrets.token_hex(8), salt.hex() if hashed else "", hashed)
+
+    def check_new(self, name: str, role: str) -> None:
+        """:class:`UsersError` unless `name` can be added as `role`."""
         if not _NAME.fullmatch(name) or name == "guest":
             text = "give 1 to 64 letters, digits or any of . _ @ + -, and not 'guest', which Panel calls everybody"
             raise UsersError(f"user name {name!r} cannot be used: {text}")
         if role not in ROLES:
             raise UsersError(f"role {role!r} is unknown: choose from {', '.join(ROLES)}.{nearest_name(role, ROLES)}")
-        salt = secrets.token_bytes(16)
-        hashed = "" if password is None else _hash(_bounded(password), salt)
-        with _changing(folder) as entries:
-            if name in entries:
-                raise UsersError(f"user {name!r} exists; `workbench dash user remove {name}` comes first")
-            entries[name] = User(role, secrets.token_hex(8), salt.hex() if hashed else "", hashed)
+        if name in self.entries:
+            raise UsersError(f"user {name!r} exists; `workbench dash user remove {name}` comes first")
 
     @staticmethod
     def remove(folder: Path, name: str) -> None:
-        """Take a user out; what he has open keeps running until he loads a page or presses a command."""
+        """Take a user out; the pages that he has open are shut within seconds."""
         with _changing(folder) as entries:
             if entries.pop(name, None) is None:
                 text = f"there is no user {name!r} in {folder / USERS_FILE}"
@@ -155,6 +164,20 @@ def _bounded(password: str) -> str:
         text = f"the password has {len(password)} characters; {SHORTEST} to {LONGEST} are needed"
         raise UsersError(f"{text}: a few words are easy to keep in mind")
     return password
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes with the file, with its mode or its owner."""
+    try:
+        s = os.lstat(path)
+    except OSError as error:
+        raise UsersError(f"{path} cannot be read: {error}; give it back to this user, or delete it") from error
+    return s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_mode, s.st_uid
+
+
+@lru_cache(8)
+def _read(path: Path, _: tuple[int, ...]) -> Mapping[str, User]:
+    return _parse(read_private(path), path)
 
 
 def _parse(text: str, path: Path) -> dict[str, User]:

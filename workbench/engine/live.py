@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,11 @@ class EngineClient:
         except OSError as error:
             raise ConfigError(f"live.folder {self.folder} cannot be written ({error}); choose another one") from error
         self._started = time.time_ns()
+        command = [sys.executable, "-m", "workbench.engine", str(self.folder)]
+        unit = f"workbench-engine-{self.plan.digest[:8]}-{self._started}"
         with (self.folder / "engine.out").open("ab") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "workbench.engine", str(self.folder)],
+                own_unit(command, os.environ, shutil.which, unit, root=os.geteuid() == 0),
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
 
@@ -138,6 +140,24 @@ class EngineClient:
         free = shutil.disk_usage(self.folder).free
         full = f": the disk of {self.folder} is full" if free < 2**20 else f"; see {self.folder / LOG}"
         return lines[-1] if lines else f"it said nothing{full}"
+
+
+def own_unit(
+    command: list[str], environ: Mapping[str, str], which: Callable[[str], str | None], unit: str, *, root: bool
+) -> list[str]:
+    """`command`, in a systemd scope of its own called `unit` where this process is part of a systemd unit.
+
+    systemd ends everything in a unit with it, however far a process has detached itself. Elsewhere, and for a user
+    without a manager of its own to ask, the command is left as it is.
+
+    >>> own_unit(["python"], {"INVOCATION_ID": "1f"}, lambda name: f"/usr/bin/{name}", "engine-1", root=True)
+    ['systemd-run', '--scope', '--collect', '--quiet', '--unit=engine-1', 'python']
+    """
+    managed = "INVOCATION_ID" in environ and which("systemd-run") is not None
+    if not managed or not (root or "XDG_RUNTIME_DIR" in environ):
+        return command
+    user = [] if root else ["--user"]
+    return ["systemd-run", "--scope", "--collect", "--quiet", *user, f"--unit={unit}", *command]
 
 
 class LiveTradingSystem:

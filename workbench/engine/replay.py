@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.core.errors import WorkbenchError
+from workbench.config import Settings
+from workbench.core.errors import ArtifactError, WorkbenchError
 from workbench.core.types import Book, Decision, Snapshot
 from workbench.engine.plan import EnginePlan
 from workbench.engine.snapshots import Snapshots
@@ -35,17 +36,22 @@ def session_systems(journal: SqlJournal, session: str) -> dict[str, System]:
         known = [s.session for s in journal.sessions()]
         raise WorkbenchError(f"the journal holds no session {session!r}; it holds {', '.join(known) or 'none'}")
     plan = EnginePlan.from_json(about.payload["plan"])
-    systems = {}
-    for settings in plan.systems:
-        system = load_system(settings, simulated=not settings.broker.host)
-        wanted = about.payload["bundles"][system.name]
-        if system.bundle.digest != wanted["digest"]:
-            raise WorkbenchError(
-                f"system {system.name} traded bundle {wanted['id']}, its folders hold {system.bundle.id} now; put the "
-                "bundle back that was traded"
-            )
-        systems[system.name] = system
-    return systems
+    return {s.system.name: _as_traded(s, about.payload["bundles"][s.system.name]) for s in plan.systems}
+
+
+def _as_traded(settings: Settings, traded: Mapping[str, str]) -> System:
+    """The system with the bundle that it traded, whatever was trained or promoted since."""
+    name = settings.system.name
+    try:
+        system = load_system(settings, simulated=not settings.broker.host, wanted=traded["id"])
+    except ArtifactError as error:
+        raise WorkbenchError(f"system {name} traded bundle {traded['id']}, which cannot be loaded: {error}") from error
+    if system.bundle.digest != traded["digest"]:
+        raise WorkbenchError(
+            f"system {name} traded bundle {traded['id']} with the digest {traded['digest']}, its folders give "
+            f"{system.bundle.digest}; put the bundle back that was traded"
+        )
+    return system
 
 
 def replay_session(journal: SqlJournal, session: str) -> Iterator[Recorded]:

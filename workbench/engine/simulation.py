@@ -28,7 +28,10 @@ class RunningGateway:
 
 
 def ensure_gateway(folder: Path, settings: BrokerSettings) -> RunningGateway:
-    """The gateway of `folder`: the one that runs, or a new one with the books that lie there."""
+    """The gateway of `folder`: the one that runs, or a new one with the books that lie there.
+
+    Its clock begins at ``settings.start`` or where the books were left, whichever is later.
+    """
     running = running_gateway(folder)
     if running is not None:
         return running
@@ -45,7 +48,7 @@ def ensure_gateway(folder: Path, settings: BrokerSettings) -> RunningGateway:
         str(folder / BOOKS),
     ]
     command += ["--market", settings.market, "--speed", f"{settings.speed:g}"]
-    if settings.start and not (folder / BOOKS).exists():
+    if settings.start:
         command += ["--start", settings.start]
     log = folder / LOG
     with log.open("ab") as errors:

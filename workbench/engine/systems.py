@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from workbench.artifacts import Bundle, load_bundle
-from workbench.config import FeatureSettings, Settings
+from workbench.artifacts.history import PROMOTED, promoted, read_history
+from workbench.artifacts.signing import load_promoted, trusted_keys
+from workbench.config import FeatureSettings, Settings, SystemSettings
 from workbench.core.errors import ArtifactError, ConfigError
 from workbench.core.universe import Universe
 from workbench.data.universe_file import read_universe
 from workbench.decision.pipeline import Stages
 from workbench.engine.snapshots import Snapshots
 from workbench.features.catalogue import FLOW_FEATURES, catalogue
+from workbench.logs import logger
+
+UNPROMOTED = "nothing is promoted: a later training would change what trades at the next start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +47,13 @@ class System:
         return Snapshots(self.universe, self.features, self.settings.sizing.flatten_before_close)
 
 
-def load_system(settings: Settings, *, simulated: bool) -> System:
-    """The system of `settings`. Without bundle folders the demo bundle that ships, at the simulated gateway only."""
+def load_system(settings: Settings, *, simulated: bool, wanted: str | None = None) -> System:
+    """The system of `settings`, with the bundle that is promoted in its folders; `wanted`, to replay what was: with the
+    bundle of that id. Without bundle folders the demo bundle that ships, at the simulated gateway only.
+
+    :class:`ArtifactError` unless the promoted bundle was signed with a key that is trusted. Where nothing was ever
+    promoted the bundle that was made last trades, and on an account that is not simulated a warning is logged.
+    """
     own = settings.system
     if not own.symbols:
         raise ConfigError(f"system {own.name} names no symbols; set system.symbols, for example ['AAPL', 'MSFT']")
@@ -53,7 +63,7 @@ def load_system(settings: Settings, *, simulated: bool) -> System:
             f"system {own.name} has a broker but no bundle; set system.model_dir and system.blender_dir to what "
             "`workbench run` made. The demo bundle is for the simulated gateway only"
         )
-    bundle = _demo_bundle() if demo else load_bundle(own.model_dir, own.blender_dir or own.model_dir, device=own.device)
+    bundle = _demo_bundle() if demo else _own_bundle(own, simulated, wanted)
     universe = read_universe(own.universe).select(own.symbols) if own.universe else Universe.of(own.symbols)
     quotes_of(bundle.models.names)
     chosen = only_horizons(bundle, own.horizons)
@@ -94,6 +104,23 @@ def quotes_of(names: tuple[str, ...]) -> str:
         f"the models read features that the live engine does not compute: {', '.join(odd[:5])}; train on the "
         "catalogue's features"
     )
+
+
+def _own_bundle(own: SystemSettings, simulated: bool, wanted: str | None) -> Bundle:
+    """The bundle of id `wanted`, else the promoted one, else, where nothing was ever promoted, the one made last."""
+    models, blenders = Path(own.model_dir), Path(own.blender_dir or own.model_dir)
+    if wanted is not None:
+        return load_bundle(models, blenders, wanted=wanted, device=own.device)
+    if promoted(blenders) is not None:
+        return load_promoted(models, blenders, trusted_keys(), device=own.device)[0]
+    if read_history(blenders):
+        raise ArtifactError(
+            f"{blenders / PROMOTED} is gone, but bundles were promoted there: `workbench rollback --to ID` puts one in "
+            "force again, `workbench promote` another"
+        )
+    if not simulated:
+        logger("systems").warning(UNPROMOTED, system=own.name, remedy="workbench promote")
+    return load_bundle(models, blenders, device=own.device)
 
 
 def _demo_bundle() -> Bundle:

@@ -149,10 +149,10 @@ class Job:
 
     @property
     def data_digest(self) -> str:
-        """What the later steps depend on: the store's content and the chosen symbols."""
+        """What the later steps depend on: the store's content, and how much of it research may see."""
         if not self.ws.store_dir.is_dir():
             raise DataError(f"{self.ws.root} has no bars yet: run `workbench simulate` or `workbench import` first")
-        return self.store.digest
+        return digest(self.store.digest, self.settings.data.until)
 
 
 def check_place(device: str, scheduler: str) -> None:

@@ -17,7 +17,6 @@ import numpy as np
 
 from workbench.analysis.inputs import LiveSummary
 from workbench.analysis.tca import CostGroup, MeanCost, cost_lines, mean_cost, overall
-from workbench.artifacts import load_bundle
 from workbench.config import Settings
 from workbench.core.calendar import exchange_sessions, iso_date, iso_time
 from workbench.core.errors import DataError, WorkbenchError
@@ -30,6 +29,7 @@ from workbench.engine.plan import EnginePlan
 from workbench.engine.process import JOURNAL
 from workbench.engine.session_record import SessionRecord, read_session
 from workbench.engine.simulation import stop_gateway
+from workbench.engine.systems import load_system
 from workbench.engine.verify import Verdict, verify_session
 from workbench.features.engine import build_history
 from workbench.features.history import FeatureHistory
@@ -127,7 +127,7 @@ class _Tranche:
 
 def _backtest(job: Job, settings: Settings, session: int, last_bar: int) -> tuple[BacktestResult, FeatureHistory]:
     """The same stages over the same bars, in the backtest."""
-    bundle = load_bundle(settings.system.model_dir, settings.system.blender_dir)
+    bundle = load_system(settings, simulated=True).bundle
     bars = job.store.serve(BAR_MINUTES, symbols=job.bars.symbols)
     stop = int(np.searchsorted(bars.ts, last_bar, side="right"))
     bars = bars.rows(0, min(stop + 1, len(bars.ts)))  # the orders of the last bar fill in the next

@@ -1,135 +1,237 @@
-"""Promoting a bundle: everything is proved once more, and then its owner signs it.
+"""Promoting a candidate: everything is proved once more, and then its owner signs it; and the way back.
 
-Where the key may lie and where it may be used: not in the workspace, not in a git working tree, not beside notebooks,
-and not from within Jupyter, where cells, outputs and checkpoints would keep it or its passphrase.
+Every promotion and every rollback is one line of the history (:mod:`workbench.artifacts.history`).
 """
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.artifacts.bundle import Bundle, load_bundle
-from workbench.artifacts.signing import (
+from workbench.artifacts.history import (
     PROMOTED,
-    default_key,
+    ROLLBACK,
+    in_force_before,
+    promoted,
+    read_history,
+    took_place,
+)
+from workbench.artifacts.signing import (
+    TRUSTED,
+    fingerprint,
     load_key,
-    new_key,
+    load_public,
     public_path,
     put_in_force,
     read_secret,
     sign,
     signature_path,
+    trusted_keys,
     verify,
 )
 from workbench.core.calendar import iso_time
 from workbench.core.errors import ArtifactError, ConfigError, DataError
+from workbench.research.candidate import GREEN, RED, CandidateReport, in_force, report_path, study_again
+from workbench.research.job import Job
+from workbench.research.promotion_key import PASSPHRASE_FILE, AskPassphrase, passphrase_from_file, usable_key
 from workbench.research.workspace import Workspace
 
-PASSPHRASE_FILE = "WORKBENCH_KEY_PASSPHRASE_FILE"
-"""Environment variable that names a file (mode 0600) with the passphrase, for machines without a keyboard."""
+if TYPE_CHECKING:
+    from workbench.artifacts.signing import PublicKey
 
-JUPYTER = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "JUPYTER_SERVER_URL")
-"""What Jupyter sets in the environment of its kernels and terminals."""
-
-NOTEBOOKS = ("notebooks", "notebook", ".ipynb_checkpoints")
 MAX_NOTE = 500
+RUNNING = "an engine that runs goes on with the bundle that it loaded; stop and start it to trade this one"
 
 Outcome = dict[str, Any]
-AskPassphrase = Callable[[], bytes]
+Tell = Callable[[CandidateReport], None]
 
 
 def promote(
-    root: Path, ask: AskPassphrase, *, bundle: str | None = None, key: Path | None = None, note: str = ""
+    root: Path,
+    ask: AskPassphrase,
+    *,
+    bundle: str | None = None,
+    key: Path | None = None,
+    note: str = "",
+    despite: str = "",
+    tell: Tell = lambda report: None,
 ) -> Outcome:
-    """Verify the workspace's bundle (`bundle`: its id, by default the one that ``calibrate`` left), sign it with the
-    private `key` and put it in force.
+    """Examine the workspace's candidate (`bundle`: its id, by default the one that ``calibrate`` left), sign it with
+    the private `key` and put it in force. `tell` hears of the report before the passphrase is asked for.
 
     Refused: a changed byte, a model that does not reproduce its parity vector, halves that do not belong together, a
-    truncation probe that failed or is missing, stages older than the last training, a key that others could read. A
-    bundle that the same key signed before is put in force again without these records: the way back.
+    truncation probe that failed or is missing, stages older than the last training, a key that others could read; and a
+    candidate whose report is red, unless `despite` says why, which becomes part of the signed note. A bundle that the
+    same key signed before is put in force again without these records.
     """
-    path = _usable_key(key, root)
-    if len(note) > MAX_NOTE:
-        raise ConfigError(f"--note has {len(note)} characters, more than {MAX_NOTE}: shorten it")
+    path, ws = usable_key(key, root), _workspace(root)
+    read_secret(path)  # refuse what is readable by others before anything slow, and before asking
+    found = load_bundle(ws.models_dir, ws.blenders_dir, wanted=bundle or str(ws.outcome("calibrate")["bundle"]))
+    if bundle is not None and signature_path(found).is_file():
+        private = load_key(path, ask())
+        put_in_force(found, verify(found, (private.public_key(),)).key, _fitting(note), time.time_ns())
+        return _told(ws, found, private.public_key())
+    report = _examined(ws, found, path)
+    tell(report)
+    said = _fitting(_note(report, note, despite))
+    private = load_key(path, ask())
+    sign(found, private, note=said, signed_at=time.time_ns())
+    return {**_told(ws, found, private.public_key()), **_about(ws, report)}
+
+
+def promote_if_green(root: Path, key: Path | None = None) -> Outcome | None:
+    """Sign the workspace's candidate without a person, if every check passed; None where it is in force already.
+
+    The passphrase comes from the file that $WORKBENCH_KEY_PASSPHRASE_FILE names. :class:`ArtifactError` says which
+    checks failed or could not be made, or that a person took the last promotion, or this bundle, back: only a person
+    promotes again then. :class:`ConfigError` where the key or its passphrase may not be used.
+    """
+    path, ws = usable_key(key, root), _workspace(root)
+    read_secret(path)
+    secret = passphrase_from_file(root)
+    if secret is None:
+        raise ConfigError(
+            f"automatic promotion reads the passphrase from a file: let ${PASSPHRASE_FILE} name one of mode 600"
+        )
+    found = load_bundle(ws.models_dir, ws.blenders_dir, wanted=str(ws.outcome("calibrate")["bundle"]))
+    if found.id == promoted(ws.blenders_dir):
+        return None
+    _refuse_taken_back(ws, found)
+    report = _examined(ws, found, path)
+    if report.verdict != GREEN:
+        raise ArtifactError(f"candidate {found.id} is {report.verdict} and is not promoted by itself: {_why(report)}")
+    private = load_key(path, secret)
+    sign(found, private, note=f"automatic: all {len(report.checks)} checks passed", signed_at=time.time_ns())
+    return {**_told(ws, found, private.public_key()), **_about(ws, report)}
+
+
+def rollback(root: Path, to: str | None = None) -> Outcome:
+    """Put the bundle that was in force before (`to`: the one of that id, signed before) in force again, at once.
+
+    Nothing is trained and no key is needed: every byte is verified, and the signature with the public key that is
+    trusted. :class:`ArtifactError` leaves everything as it is.
+    """
+    ws = Workspace.existing(root)
+    now = promoted(ws.blenders_dir)
+    if now is None and to is None:
+        raise ArtifactError(f"nothing is promoted in {root}: there is nothing to go back from (`workbench promote`)")
+    wanted = to or in_force_before(ws.blenders_dir)
+    if not wanted:
+        raise ArtifactError(f"before {now} nothing was in force in {root}; `workbench rollback --to ID` names another")
+    if wanted == now:
+        raise ArtifactError(f"bundle {now} is in force already; `workbench rollback --list` shows the others")
+    try:
+        found = load_bundle(ws.models_dir, ws.blenders_dir, wanted=wanted)
+        mark = verify(found, trusted_keys())
+    except ArtifactError as error:
+        error.add_note(f"nothing was changed, {now or 'nothing'} is in force; `workbench rollback --list` shows others")
+        raise
+    put_in_force(found, mark.key, f"instead of {now or 'nothing'}", time.time_ns(), ROLLBACK)
+    return {
+        "bundle": found.id, "instead_of": now, "models": found.models.id, "fitted_until": iso_time(found.fitted_until),
+        "signed_at": iso_time(mark.signed_at), "note": mark.note, "key": mark.key, "running": RUNNING,
+    }  # fmt: skip
+
+
+def changes(root: Path) -> list[dict[str, Any]]:
+    """Every change of what is in force, the oldest first; `state` says which one counts, or that it did not happen."""
+    ws = Workspace.existing(root)
+    now, lines = promoted(ws.blenders_dir), read_history(ws.blenders_dir)
+    real = took_place(lines, now)
+    counts = max((i for i, line in enumerate(lines) if real[i] and line.bundle == now), default=-1)
+    states = ["in force" if i == counts else "" if real[i] else "did not take place" for i in range(len(lines))]
+    return [{**asdict(line), "state": state} for line, state in zip(lines, states, strict=True)]
+
+
+def _workspace(root: Path) -> Workspace:
+    """The workspace of a finished job."""
     if not (Path(root) / "steps.json").is_file():
         raise DataError(
             f"{root} holds no finished job; run `workbench run` or `workbench demo` first, or name it (--out)"
         )
-    ws = Workspace(root)
-    read_secret(path)  # refuse what is readable by others before anything slow, and before asking
-    found = load_bundle(ws.models_dir, ws.blenders_dir, wanted=bundle or str(ws.outcome("calibrate")["bundle"]))
-    again = bundle is not None and signature_path(found).is_file()
-    if not again:
-        _refuse_unproved(ws, found)
-    private = load_key(path, ask())
-    if again:
-        put_in_force(found, verify(found, (private.public_key(),)).key, note, time.time_ns())
-    else:
-        sign(found, private, note=note, signed_at=time.time_ns())
-    mark = verify(found, (private.public_key(),))
+    return Workspace(root)
+
+
+def _examined(ws: Workspace, found: Bundle, key: Path) -> CandidateReport:
+    """The report of a bundle whose records are as they must be, beside the one in force."""
+    _refuse_unproved(ws, found)
+    own = (load_public(public_path(key)),) if public_path(key).is_file() else ()
+    trading, alone = in_force(ws, own)
+    return study_again(Job(ws), found, trading=trading, alone=alone)
+
+
+def _note(report: CandidateReport, note: str, despite: str) -> str:
+    """What is signed; :class:`ArtifactError` for a red candidate without a reason."""
+    if despite and report.verdict == GREEN:
+        raise ConfigError("every check passed: there is nothing to decide against; leave --despite away")
+    if report.verdict == RED and not despite:
+        raise ArtifactError(
+            f"candidate {report.candidate} is red: {_why(report)}. Mend it and train again; a person who decides "
+            'otherwise says why: --despite "reason"'
+        )
+    odd = ", ".join(check.name for check in (*report.of(False), *report.of(None)))
+    return "; ".join(part for part in (note, despite and f"despite {odd}: {despite}") if part)
+
+
+def _fitting(note: str) -> str:
+    if len(note) > MAX_NOTE:
+        raise ConfigError(f"the note has {len(note)} characters, more than {MAX_NOTE}: shorten --note or --despite")
+    return note
+
+
+def _why(report: CandidateReport) -> str:
+    """What failed and what is unsure."""
+    failed = [f"{check.name}: {check.detail}" for check in report.of(False)]
+    return "; ".join([*failed, *(f"unsure of {check.name}: {check.detail}" for check in report.of(None))])
+
+
+def _told(ws: Workspace, found: Bundle, public: PublicKey) -> Outcome:
+    """What was promoted, and what engines will make of it."""
+    mark = verify(found, (public,))
     return {
         "bundle": found.id, "digest": found.digest, "models": found.models.id, "data_origin": found.data_origin,
         "fitted_until": iso_time(found.fitted_until), "signed_at": iso_time(mark.signed_at), "note": mark.note,
         "key": mark.key, "signature": str(signature_path(found)), "promoted": str(ws.blenders_dir / PROMOTED),
+        "trusted": _trusted(mark.key), "running": RUNNING,
     }  # fmt: skip
 
 
-def make_key(ask: AskPassphrase, key: Path | None = None, root: Path | None = None) -> Outcome:
-    """A new key at `key` (by default in the user's configuration), encrypted with the passphrase of `ask`."""
-    path = _usable_key(key, root)
-    mark = new_key(path, ask())
-    return {"key": mark, "private": str(path), "public": str(public_path(path))}
+def _trusted(mark: str) -> str:
+    """Whether an engine of this user would believe the signature."""
+    try:
+        known = [fingerprint(key) for key in trusted_keys()]
+    except ArtifactError as error:
+        return f"no engine would trade it here: {error}"
+    if mark in known:
+        return "yes"
+    return f"no engine would trade it here, which trusts {', '.join(known)}: let ${TRUSTED} name the .pub of this key"
 
 
-def passphrase_from_file(root: Path | None = None) -> bytes | None:
-    """The passphrase in the file that $WORKBENCH_KEY_PASSPHRASE_FILE names; None where it names none."""
-    named = os.environ.get(PASSPHRASE_FILE)
-    if not named:
-        return None
-    refuse_place(Path(named), root, f"the passphrase file (${PASSPHRASE_FILE})")
-    secret = read_secret(Path(named), f"${PASSPHRASE_FILE} must name a file").rstrip(b"\r\n")
-    if not secret:
-        raise ConfigError(f"{named} is empty; ${PASSPHRASE_FILE} must name a file that holds the passphrase")
-    return secret
+def _about(ws: Workspace, report: CandidateReport) -> Outcome:
+    """Of the report: its verdict, where it is kept, and what did not pass."""
+    odd = {"failed": report.of(False), "unsure": report.of(None)}
+    told = {name: [f"{check.name}: {check.detail}" for check in found] for name, found in odd.items() if found}
+    return {"verdict": report.verdict, "examined": str(report_path(ws.blenders_dir, report.candidate)), **told}
 
 
-def refuse_notebook() -> None:
-    """ConfigError inside IPython or below Jupyter: a key never sits in a notebook."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    said = next((name for name in JUPYTER if os.environ.get(name)), None if shell is None else "an IPython shell")
-    if said:
-        raise ConfigError(
-            f"promotion does not run inside Jupyter or IPython (found {said}): notebooks keep what they see. Run "
-            "`workbench promote` in a terminal of your own"
+def _refuse_taken_back(ws: Workspace, found: Bundle) -> None:
+    """ArtifactError where a person went back: automation does not undo that."""
+    lines = read_history(ws.blenders_dir)
+    real = [line for line, took in zip(lines, took_place(lines, promoted(ws.blenders_dir)), strict=True) if took]
+    if real and real[-1].what == ROLLBACK:
+        raise ArtifactError(
+            f"{real[-1].at}: a rollback put {real[-1].bundle} in force ({real[-1].note}); until a person promotes "
+            "again (`workbench promote`) nothing is promoted by itself"
         )
-
-
-def refuse_place(path: Path, root: Path | None, what: str) -> None:
-    """ConfigError if `path` lies in the workspace `root`, in a git working tree or beside notebooks."""
-    real = path.expanduser().absolute().resolve()
-    home = None if root is None else Path(root).resolve()
-    for folder in real.parents:
-        if folder == home:
-            place = f"the workspace {root}, which is copied and shared"
-        elif os.path.lexists(folder / ".git"):
-            place = f"the git working tree {folder}, which is pushed"
-        elif folder.name.lower() in NOTEBOOKS or (folder == real.parent and any(folder.glob("*.ipynb"))):
-            place = f"{folder}, beside notebooks"
-        else:
-            continue
-        raise ConfigError(f"{what} {path} lies in {place}; keep it elsewhere, for example at {default_key()}")
-
-
-def _usable_key(key: Path | None, root: Path | None) -> Path:
-    refuse_notebook()
-    path = (key or default_key()).expanduser()
-    refuse_place(path, root, "the key")
-    return path
+    if signature_path(found).is_file():
+        raise ArtifactError(
+            f"candidate {found.id} was signed before and is not in force: only a person puts it in force again "
+            f"(`workbench promote --bundle {found.id}`)"
+        )
 
 
 def _refuse_unproved(ws: Workspace, found: Bundle) -> None:

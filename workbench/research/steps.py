@@ -19,8 +19,8 @@ from pydantic import ValidationError
 from workbench.analysis.zoo import ZooCell
 from workbench.artifacts import load_oofs
 from workbench.artifacts.bundle import BLENDER_FORMAT, BLENDER_VERSION
+from workbench.artifacts.history import CANDIDATES, SIGNATURES
 from workbench.artifacts.models import MODELS_FORMAT, MODELS_VERSION
-from workbench.artifacts.signing import SIGNATURES
 from workbench.artifacts.verified import read_folder
 from workbench.config import Settings
 from workbench.core.bars import Bars
@@ -222,7 +222,7 @@ def _blender_intact(job: Job, outcome: Outcome) -> bool:
 
 def _put_damaged_aside(root: Path, form: str, version: int) -> None:
     """A damaged bundle must not stand in the way of the same one made anew."""
-    for bundle in sorted(p for p in root.glob("[!.]*") if p.is_dir() and p.name != SIGNATURES):
+    for bundle in sorted(p for p in root.glob("[!.]*") if p.is_dir() and p.name not in (SIGNATURES, CANDIDATES)):
         _intact(bundle, form, version)
 
 

@@ -30,6 +30,7 @@ def walk(
     sessions: int = 60,
     families: tuple[str, ...] = FAMILIES,
     seed: int = 7,
+    until: str = "",
 ) -> Job:
     """The job in the folder `workspace`, with bars in its store.
 
@@ -37,7 +38,20 @@ def walk(
     ``runs/demo``). Otherwise it is filled with the bars at `data`, a file or folder of Parquet or CSV; or, where `data`
     is empty, with an embedded market of `symbols` over `sessions` sessions and two more, which research does not see
     and the live session trades.
+
+    `until`: ISO date of the last session that research may see; what depends on it is made again where it is another
+    one than before. Empty: as the workspace has it.
     """
+    job = _opened(workspace, data, symbols=symbols, sessions=sessions, families=families, seed=seed)
+    if until in ("", job.ws.settings.data.until):
+        return job
+    return Job.open(job.ws.root, job.ws.settings.change(data={"until": until}))
+
+
+def _opened(
+    workspace: Path | str, data: Path | str, *, symbols: int, sessions: int, families: tuple[str, ...], seed: int
+) -> Job:
+    """The job as its folder has it, or a new one."""
     existing = Path(workspace, "config.toml").is_file()
     with _told_in_a_notebook(workspace, data):
         job = Job.open(workspace) if existing else Job.open(workspace, _settings(families, seed))

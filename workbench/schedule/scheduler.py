@@ -39,7 +39,7 @@ LOOK_S = 0.2
 SILENT_S = 30.0
 """Real seconds without a run's heartbeat after which people are told."""
 LATE_NS = NS_PER_MINUTE
-"""A job that starts later than this is late, and people are told."""
+"""A job that starts later than this (real time) is late, and people are told."""
 GRACE_S = 60.0
 """Real seconds that a run may take to end after it was told to."""
 MOST_MISSED = 20
@@ -177,7 +177,7 @@ class Scheduler:
         if late > patience:
             self._leave_out(run, RunState.MISSED, f"{late / NS_PER_MINUTE:.0f} min late, more than {job.misfire}")
             return
-        if late > LATE_NS:
+        if late > LATE_NS * self.clock.speed:
             self.alerts.tell(self.clock.now(), job.name, run.id, f"starts {late / NS_PER_MINUTE:.0f} min late")
         self._attempts(job, due, run)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,6 +29,9 @@ LEFT, RIGHT = 66, 74
 """Borders that line up the figures by symbol, one below the other, in pixels."""
 CROWDED = 40
 """From so many symbols on their names are written small."""
+IN_WORDS = {"UNKNOWN": "unknown: data or models are missing", "NO_EDGE": "nothing to earn after costs",
+            "FORECAST": "an edge after costs"}  # fmt: skip
+"""What the states of a symbol mean."""
 STRONG, DARK = 0.7, "#1b1f24"
 """Numbers are dark, and white from this part of the strongest colour on."""
 NICE = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0)
@@ -47,7 +51,12 @@ def cells(decision: Decision, snapshot: Snapshot) -> dict[str, FloatArray]:
         "rate": alpha / days / BPS, "cost": cost / BPS, "weight": decision.choice.weights,
         "peak": decision.forecasts.p_peak, "valley": decision.forecasts.p_valley,
     }  # fmt: skip
-    return {name: np.broadcast_to(v, alpha.shape).astype(np.float32).ravel() for name, v in told.items()}
+    return {name: np.broadcast_to(v + 0.0, alpha.shape).astype(np.float32).ravel() for name, v in told.items()}
+
+
+def states(decision: Decision) -> list[str]:
+    """What is known of each symbol, in words and with the name of its state."""
+    return [f"{IN_WORDS[State(s).name]} ({State(s).name})" for s in decision.choice.state.tolist()]
 
 
 def bound(values: FloatArray) -> float:
@@ -84,11 +93,11 @@ class AlphaMap(param.Parameterized):
         numbers = ("alpha", "net", "sigmas", "rate", "cost", "weight", "peak", "valley", "shown")
         self.columns = Columns(
             symbol=list(symbols) * N_HORIZONS, horizon=[h for h in LABELS for _ in range(n)],
-            state=["UNKNOWN"] * (N_HORIZONS * n), hatch=np.ones(N_HORIZONS * n, np.float32),
+            state=[""] * (N_HORIZONS * n), hatch=np.ones(N_HORIZONS * n, np.float32),
             chosen=np.zeros(N_HORIZONS * n, np.float32), number=[""] * (N_HORIZONS * n),
             ink=[style.INK] * (N_HORIZONS * n), **{name: unknown for name in numbers},
         )  # fmt: skip
-        self._mappers: list[LinearColorMapper] = []
+        self._mappers: weakref.WeakSet[LinearColorMapper] = weakref.WeakSet()
         self.plot = HotPlot(self._draw, height=self.height)
         self.param.watch(lambda _: self._paint(), "unit")
         self.param.watch(lambda _: self._outline(), "symbol")
@@ -101,8 +110,7 @@ class AlphaMap(param.Parameterized):
     def show(self, decision: Decision, snapshot: Snapshot) -> None:
         """Show what was decided."""
         self._told = cells(decision, snapshot)
-        states = [State(s).name for s in decision.choice.state.tolist()]
-        self._paint(state=states * N_HORIZONS, **self._told)
+        self._paint(state=states(decision) * N_HORIZONS, **self._told)
 
     def at(self, symbol: str) -> dict[str, FloatArray]:
         """Every quantity of `symbol` by horizon, (H,)."""
@@ -143,7 +151,7 @@ class AlphaMap(param.Parameterized):
         top = bound(self.columns.data["shown"])
         mapper = LinearColorMapper(list(interp_palette(OPAQUE, 61)), low=-top, high=top,
                                    nan_color="#00000000")  # fmt: skip
-        self._mappers.append(mapper)
+        self._mappers.add(mapper)
         source = self.columns.source()
         boxes = made.rect(
             "symbol", "horizon", 0.96, 0.92, source=source, fill_color={"field": "shown", "transform": mapper},
@@ -168,7 +176,7 @@ class AlphaMap(param.Parameterized):
 
 
 HOVER = [
-    ("", "@symbol · @horizon · @state"), ("alpha", "@alpha{+0.00} bps, @sigmas{+0.000} sigmas"),
+    ("", "@symbol · @horizon"), ("", "@state"), ("alpha", "@alpha{+0.00} bps, @sigmas{+0.000} sigmas"),
     ("net of a round trip", "@net{+0.00} bps, at @cost{0.00} one way"), ("a day", "@rate{+0.0} bps"),
     ("arbitration weight", "@weight{0 %}"), ("peak, valley", "@peak{0.00}, @valley{0.00}"),
 ]  # fmt: skip
@@ -229,4 +237,11 @@ def by_symbol(symbols: tuple[str, ...], height: int, **options: Any) -> Any:
 
 
 def _number(value: float) -> str:
-    return "" if value != value else f"{value:+.1f}" if abs(value) >= 10 else f"{value:+.2f}"
+    """With its sign; what rounds to nothing has none.
+
+    >>> [_number(v) for v in (12.34, -0.5, -0.001, 0.0, float("nan"))]
+    ['+12.3', '-0.50', '0', '0', '']
+    """
+    if value != value:
+        return ""
+    return "0" if abs(value) < 0.005 else f"{value:+.1f}" if abs(value) >= 10 else f"{value:+.2f}"

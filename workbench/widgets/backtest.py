@@ -56,6 +56,8 @@ class BacktestView(StageView):
 
     title: ClassVar[str] = "Backtest"
     turns: ClassVar[tuple[str, ...]] = ("split", "session", "bar", "symbol")
+    hints = True
+    """Whether what was not given is asked for, as one does in code."""
 
     split = param.Selector(default="symbol", objects=list(SPLITS), label="split profit by", doc="Whose profit it was")
     session = param.Selector(label="session", doc="Day of the bar whose receipt is shown")
@@ -240,7 +242,8 @@ class BacktestView(StageView):
     def chosen(self) -> str:
         """Which bar is open, and that it was decided again."""
         if self.recall is None:
-            return html.card("", "", html.note("Pass recall=recall_backtest(job) to open any bar of the base run."))
+            told = html.note("Pass recall=recall_backtest(job) to open any bar of the base run.")
+            return html.card("", "", told) if self.hints else ""
         row, r = self.row_of_bar, self.result
         again = "bit for bit, same digest" if not self.problem else None
         facts = {

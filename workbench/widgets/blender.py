@@ -143,7 +143,7 @@ class BlenderView(StageView):
         return (line * points.opts(size=6, tools=["hover"])
                 * bound.opts(line_dash="dashed", color=style.GREY, line_width=1)
                 * chosen.opts(size=14, color=style.ORANGE, fill_alpha=0, line_width=2.5)).opts(
-            logx=True, xlabel="ridge penalty lambda", ylabel="score", height=260, legend_position="bottom_right",
+            logx=True, xlabel="ridge penalty lambda", ylabel="score", height=260, legend_position="top",
             xlim=span,
         )  # fmt: skip
 

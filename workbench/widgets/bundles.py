@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, ClassVar
 
 import holoviews as hv
@@ -13,23 +12,19 @@ import pandas as pd
 import panel as pn
 import param
 
-from workbench.analysis.bundle_study import Gap, Shadow, blend_ic, calibration_curve, gap, moved, shadow_of
+from workbench.analysis.bundle_study import Gap, Shadow, blend_ic, calibration_curve, gap, moved
 from workbench.analysis.gate_study import along_adverse
 from workbench.analysis.model_table import model_name
 from workbench.artifacts import Bundle
 from workbench.core.calendar import iso_time
 from workbench.core.errors import DataError
 from workbench.core.horizon import HORIZONS
-from workbench.core.types import TIME_BUCKETS, Book, Decision, Snapshot
+from workbench.core.types import TIME_BUCKETS
 from workbench.decision.arbitration import CostArbitrator
 from workbench.decision.blending import HorizonBlender, HorizonFit
 from workbench.decision.costs import CostModel
 from workbench.decision.gating import BarrierGate
 from workbench.decision.sizing import PositionSizer
-from workbench.engine.replay import Recorded, replay_session
-from workbench.engine.systems import only_horizons
-from workbench.journal import SqlJournal
-from workbench.progress import Report, progress
 from workbench.stats.bootstrap import Estimate
 from workbench.stats.stack import BarrierStack
 from workbench.widgets import html, style
@@ -51,29 +46,6 @@ ASKED = (
     "At every decision of the session both were asked with the settings that traded, on the same market and the book "
     "really held; nothing of the shadow was traded. Weights are fractions of NAV."
 )
-
-
-def shadow_session(journal: SqlJournal, session: str, candidate: Bundle, system: str = "") -> Shadow:
-    """What `candidate` would have decided in a journaled session, with the settings of `system` (empty: the first).
-
-    The session is replayed, which takes seconds; :class:`~workbench.core.errors.WorkbenchError` where the bundle that
-    traded it is gone, nothing was decided, or the candidate reads features that were not made.
-    """
-    items = replay_session(journal, session)
-    first = next((item for item in items if system in ("", item.system.name)), None)
-    if first is None:
-        raise DataError(f"session {session} of {journal.address} decided nothing: there is nothing to shadow")
-    settings = first.system.settings
-    stages = only_horizons(candidate, settings.system.horizons).stages(settings)
-    mine = (item for item in chain([first], items) if item.system.name == first.system.name)
-    with progress("shadow of the session") as report:
-        return shadow_of(_reported(mine, report), stages)
-
-
-def _reported(items: Iterable[Recorded], report: Report) -> Iterator[tuple[Snapshot, Book, Decision]]:
-    for number, item in enumerate(items, 1):
-        report(number, 0, f"bar {iso_time(item.decision.known_at)[11:16]} UTC")
-        yield item.snapshot, item.book, item.decision
 
 
 @dataclass(frozen=True, slots=True)

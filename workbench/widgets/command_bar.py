@@ -7,10 +7,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from html import escape
 from typing import Any, ClassVar
 
 import panel as pn
 import param
+from bokeh.models import Tooltip
 
 from workbench.core.errors import WorkbenchError
 from workbench.engine.modes import COMMANDS
@@ -33,6 +35,10 @@ DOES = {
 }
 WHOLE = ("start", "stop", "cancel_orders")
 """What is of the engine or the account as one, whatever system is chosen."""
+DONE = f"border-left-color:{style.GOOD}"
+TIP = ":host { white-space: initial; max-width: 260px; }"
+WIDTHS = {"cancel_orders": 192, "cancel": 84}
+"""Pixels of the buttons that need other than usual room for "Confirm ..."."""
 COLOURS = {"resume": "success", "start": "primary", "halt": "warning", "flatten": "danger", "stop": "danger"}
 
 
@@ -47,8 +53,9 @@ def _event(action: str) -> param.Event:
 class Commanding(StageView):
     """A view that gives commands: a subclass says which (`actions`), and how in `ask`.
 
-    The first press arms a command, a second within CONFIRM_S sends it, Cancel or Escape disarms it; it runs in a
-    thread, and what came of it is shown in `outcome`. `needs_reason`: none is sent without one.
+    The first press arms a command, a second within CONFIRM_S sends it, Disarm or Escape disarms it; it runs in a
+    thread, and what came of it is shown in `outcome`. `needs_reason`: none is sent without one. The reason is
+    forgotten once the command was carried out: the next one has a reason of its own.
     """
 
     actions: ClassVar[tuple[str, ...]] = tuple(COMMANDS)
@@ -57,7 +64,7 @@ class Commanding(StageView):
     reason = param.String("", label="Reason", doc="Why the command is given; it is journaled with it")
     observe, resume, halt, flatten = _event("observe"), _event("resume"), _event("halt"), _event("flatten")
     cancel_orders, stop, start = _event("cancel_orders"), _event("stop"), _event("start")
-    cancel = param.Event(label="Cancel", doc="Disarm: send nothing. The Escape key does the same")
+    cancel = param.Event(label="Disarm", doc="Send nothing. The Escape key does the same")
     system = param.Selector(default=ALL, objects=[ALL], label="System", doc="What is shown, and what commands act on")
 
     armed = param.String("", precedence=-1, doc="The command that a second press sends")
@@ -168,6 +175,8 @@ class Commanding(StageView):
             told, problem = self._results.get_nowait()
             action, self.busy = self.busy, ""
             self.outcome, self.problem = (f"{_label(action).lower()}: {told}" if told else ""), problem
+            if not problem:
+                self.reason = ""
 
     # ---- how it is shown --------------------------------------------------------------------------------------
 
@@ -178,12 +187,12 @@ class Commanding(StageView):
         if self.armed:
             told = html.note(
                 f"{_label(self.armed).upper()} is armed{self._whom()}: {DOES[self.armed]}. Press it again "
-                f"within {CONFIRM_S:g} s to send it; Cancel or Escape sends nothing."
+                f"within {CONFIRM_S:g} s to send it; Disarm or Escape sends nothing."
             )
         elif self.busy:
             told = html.note(f"{_label(self.busy).lower()}: sent, waiting for the engine.")
         elif self.outcome:
-            told = html.note(self.outcome)
+            told = f'<p class="note" role="note" style="{DONE}">{escape(self.outcome)}</p>'
         return f'{style.CARD}<div class="wb"><div role="status" aria-live="polite">{told}</div></div>'
 
     def _whom(self) -> str:
@@ -200,9 +209,13 @@ class Commanding(StageView):
         return [reason, *chooser, *buttons]
 
     def _button(self, name: str) -> pn.widgets.Button:
-        room = 104 if len(_label(name)) < 9 else 140  # for the label alone; "Confirm ..." is set in two lines
-        colour = COLOURS.get(name, "default")
-        return pn.widgets.Button.from_param(self.param[name], width=room, margin=(24, 3, 5, 3), color=colour)
+        """A button with room for "Confirm ..."; the one that disarms is there only while there is something to."""
+        asked: dict[str, Any] = {"visible": pn.bind(bool, self.param.armed)} if name == "cancel" else {}
+        told = Tooltip(content=self.param[name].doc, position="bottom", stylesheets=[TIP])  # beside it are others
+        return pn.widgets.Button.from_param(
+            self.param[name], width=WIDTHS.get(name, 132), margin=(24, 3, 5, 3),
+            color=COLOURS.get(name, "default"), description=told, **asked,
+        )  # fmt: skip
 
 
 class CommandBar(Commanding):

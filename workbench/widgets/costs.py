@@ -94,6 +94,8 @@ class CostView(StageView):
 
     title: ClassVar[str] = "Costs and arbitration"
     turns: ClassVar[tuple[str, ...]] = ("horizon", "k1", "k2", "k3", "beta", "fitted", "defaults")
+    hints = True
+    """Whether what was not given is asked for, as one does in code."""
 
     horizon = param.Selector(label="horizon", doc="Horizon of the waterfall")
     k1 = param.Number(0.5, bounds=(0, 1.5), step=0.005, label="k1 spread", doc="Part of the spread paid on each trade")
@@ -162,7 +164,7 @@ class CostView(StageView):
             ]
         elif self._alpha:
             parts.append(self.plot(self.survival, "Which out-of-fold forecasts survive which cost"))
-        if not self.moments:
+        if not self.moments and self.hints:
             parts.append(pn.pane.HTML(html.card("", "", html.note(_MISSING)), sizing_mode="stretch_width"))
         return pn.Column(*parts, sizing_mode="stretch_width")
 

@@ -35,6 +35,8 @@ PARTS = {
 }  # fmt: skip
 WEIGHTS = ("k1 · spread", "k2 · volatility", "k3 · impact")
 Z95 = 1.96
+WIDE = 1400
+"""Pixels to which the analysis may grow."""
 BINS = 30
 NOTHING = "Nothing was filled, so there is no cost of execution to analyse."
 NO_MIDS = (
@@ -91,19 +93,37 @@ class ExecutionView(StageView):
         def drawn(figure: Callable[[], Any], label: str, height: int) -> pn.viewable.Viewable:
             return self.plot(figure, label, height=height, dynamic=False)
 
-        return pn.Column(
-            self.text(self.summary_html),
+        self._costs = (
             self.row(drawn(self.anatomy, "Parts of the cost with 95 % intervals", 250),
                      drawn(self.distribution, "Orders by the chosen cost; dashed: mean", 250)),
             drawn(self.cost_bars, "The chosen cost by group with 95 % intervals", 250),
             self.text(self.cost_html),
-            drawn(self.rates, "Shares that filled, and orders that ended unfilled, by group", 220),
+        )  # fmt: skip
+        self._rates = (drawn(self.rates, "Shares that filled, and orders that ended unfilled, by group", 220),)
+        self._model = (
             self.row(drawn(self.calibration, "Predicted and paid: slippage against arrival", 280),
                      drawn(self.weights, "k1, k2, k3: defaults, and what these fills suggest", 280)),
             self.text(self.fit_html),
-            self.row(drawn(self.guards, "Orders that guards held back", 200), self.text(self.guard_html)),
-            sizing_mode="stretch_width",
         )  # fmt: skip
+        self._guards = (self.row(drawn(self.guards, "Orders that guards held back", 200), self.text(self.guard_html)),)
+        self._place = pn.Column(self.text(self.summary_html), sizing_mode="stretch_width")
+        self._arrange()
+        self.param.watch(lambda _: self._arrange(), "version")
+        return self._place
+
+    def _arrange(self) -> None:
+        """Show the figures of which these sessions have anything: no empty holes."""
+        sent, fills = self.tables
+        there = ((self._costs, len(fills)), (self._rates, len(sent)), (self._model, len(fills)),
+                 (self._guards, len(self.executions.held_back)))  # fmt: skip
+        wanted = [self._place[0], *(pane for panes, count in there if count for pane in panes)]
+        if list(self._place) != wanted:
+            self._place[:] = wanted
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        made = super().__panel__()
+        made.max_width = WIDE
+        return made
 
     # ---- in all -----------------------------------------------------------------------------------------------
 
@@ -116,7 +136,7 @@ class ExecutionView(StageView):
                   "traded USD": f"{every.value:,.0f}"}  # fmt: skip
         rates = {"filled": html.percent(every.fill_rate), "ended unfilled": html.percent(every.cancel_rate),
                  "changes per order": _rate(every)}  # fmt: skip
-        costs = {f"{label} (bps)": mean_text(every.costs[name]) for label, name in COSTS.items()}
+        costs = {f"{label} (bps)": mean_text(every.costs[name]) for label, name in COSTS.items() if len(fills)}
         body = html.facts({**counts, **rates}) + html.facts(costs)
         if not len(fills):
             body += html.note(NOTHING)
@@ -132,7 +152,7 @@ class ExecutionView(StageView):
         if not known:
             return _nothing(NOTHING)
         rows = [(label, m.mean, m.fills, m.unknown, PARTS[label]) for label, m in known]
-        bars = hv.Bars(rows, "part", ["bps", "fills", "unknown", "colour"])
+        bars = hv.Bars(rows, "part", ["bps", "fills", "unknown", "colour"]).opts(bar_width=_width(len(rows)))
         return (bars.opts(color="colour", tools=["hover"]) * _intervals(known, "part", "bps") * hv.HLine(0.0)).opts(
             xlabel="", ylabel="basis points", show_legend=False
         )
@@ -181,7 +201,8 @@ class ExecutionView(StageView):
             return _nothing(NOTHING)
         bars = hv.Bars([(key, m.mean, m.fills) for key, m in known], self.group, [self._axis, "fills"])
         crowded = {"xrotation": 45} if len(known) > 16 else {}
-        return bars.opts(tools=["hover"], **crowded) * _intervals(known, self.group, self._axis) * hv.HLine(0.0)
+        bars = bars.opts(tools=["hover"], bar_width=_width(len(known)), **crowded)
+        return bars * _intervals(known, self.group, self._axis) * hv.HLine(0.0)
 
     @param.depends("version", "group")
     def cost_html(self) -> str:
@@ -241,7 +262,7 @@ class ExecutionView(StageView):
             layers.append(hv.Scatter((f.fitted, place), "weight", "row", label="from these fills").opts(
                 marker="diamond", color=style.ORANGE, size=15, tools=["hover"]))  # fmt: skip
         return hv.Overlay(layers).opts(
-            ylim=(-0.6, 2.6), xlabel="weight", ylabel="", legend_position="top", height=280,
+            title="", ylim=(-0.6, 2.6), xlabel="weight", ylabel="", legend_position="top", height=280,
             yticks=list(zip(place, WEIGHTS, strict=True)),
         )  # fmt: skip
 
@@ -335,6 +356,11 @@ def _bars(rows: Sequence[tuple[Any, float, float]], key: str, axis: str) -> hv.E
     """Intervals in a grey that reads on any page."""
     head = TeeHead(line_color=style.INK, size=8)
     return hv.ErrorBars(rows, key, [axis, "95 %"]).opts(upper_head=head, lower_head=head.clone())
+
+
+def _width(count: int) -> float:
+    """Part of its place that a bar fills: a few bars are not blocks."""
+    return min(0.8, 0.12 * count)
 
 
 def _nothing(message: str) -> pn.viewable.Viewable:

@@ -88,6 +88,8 @@ class GateView(StageView):
 
     title = "Gate: less where the path is likely to go wrong first"
     turns = ("horizon", "side", "bucket", *TURNED, "reset")
+    hints = True
+    """Whether what was not given is asked for, as one does in code."""
 
     horizon = param.Selector(label="Horizon", doc="Horizon of the figures")
     side = param.Selector(objects=["long", "short"], label="Side", doc="For a short, peak and valley swap")
@@ -302,12 +304,12 @@ class GateView(StageView):
     @param.depends("horizon", "side")
     def brier_by_fold(self) -> Any:
         """Brier score of the adverse barrier by segment."""
-        return brier_figure(self.calibrated(SIDES[self.short]).folds)
+        return brier_figure(self.calibrated(SIDES[self.short]).folds).opts(legend_position="top")
 
     @param.depends("horizon", "side")
     def ece_by_fold(self) -> Any:
         """ECE of the adverse barrier by segment."""
-        return ece_figure(self.calibrated(SIDES[self.short]).folds)
+        return ece_figure(self.calibrated(SIDES[self.short]).folds).opts(legend_position="top")
 
     @param.depends("horizon")
     def calibration_told(self) -> str:
@@ -327,14 +329,14 @@ class GateView(StageView):
         ]
         if self._oofs:
             panes += self._evidence()
-        else:
+        elif self.hints:
             panes.append(pn.pane.HTML(html.card("", "", html.note(PASS_OOFS))))
         return pn.Column(*panes, sizing_mode="stretch_width")
 
     def _money(self) -> list[pn.viewable.Viewable]:
         """Profit, where there is a backtest to be asked."""
         if self._what_if is None:
-            return [pn.pane.HTML(html.card("", "", html.note(PASS_RECALL)))]
+            return [pn.pane.HTML(html.card("", "", html.note(PASS_RECALL)))] if self.hints else []
         named = "Profit of the backtest's decisions with these gates"
         return [self.plot(self.profit, named, height=260), self.text(self.profit_told)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,9 @@ from bokeh.events import Tap
 from bokeh.models import HoverTool, NumeralTickFormatter, Range1d
 
 from workbench.core.arrays import FloatArray
-from workbench.core.types import Decision, State
+from workbench.core.types import Decision
 from workbench.widgets import style
-from workbench.widgets.alpha_map import bound, by_symbol
+from workbench.widgets.alpha_map import bound, by_symbol, states
 from workbench.widgets.hot import Columns, HotPlot, legend_above, painted
 
 GATE_HEIGHT, WEIGHT_HEIGHT = 120, 210
@@ -28,10 +29,10 @@ class Holdings:
     def __init__(self, symbols: tuple[str, ...], tapped: Callable[[str], None]) -> None:
         self.symbols, self._tell = symbols, tapped
         unknown = np.full(len(symbols), np.nan, np.float32)
-        self._ranges: list[Range1d] = []
+        self._ranges: weakref.WeakSet[Range1d] = weakref.WeakSet()
         self.columns = Columns(
             symbol=symbols, held=unknown, target=unknown, desired=unknown, gate=unknown, cross=unknown,
-            state=["UNKNOWN"] * len(symbols),
+            state=[""] * len(symbols),
         )  # fmt: skip
         self.gates = HotPlot(self._draw_gates, height=GATE_HEIGHT)
         self.weights = HotPlot(self._draw_weights, height=self._height(WEIGHT_HEIGHT))
@@ -42,7 +43,7 @@ class Holdings:
         self.columns.put(
             target=_short(decision.target.weights), desired=_short(decision.desired), gate=_short(gate),
             cross=_short(np.where(np.isnan(gate), LOW, np.nan)), held=_short(held),
-            state=[State(s).name for s in decision.choice.state.tolist()],
+            state=states(decision),
         )  # fmt: skip
         self._fit()
 
@@ -75,7 +76,9 @@ class Holdings:
         source = self.columns.source()
         bars = made.vbar("symbol", 0.62, "gate", source=source, color=style.PURPLE, fill_alpha=0.75, line_alpha=0)
         made.scatter("symbol", "cross", source=source, marker="x", size=7, color=style.INK)
-        made.add_tools(HoverTool(renderers=[bars], tooltips=[("", "@symbol · @state"), ("gate", "@gate{0.000}")]))
+        made.add_tools(
+            HoverTool(renderers=[bars], tooltips=[("", "@symbol"), ("", "@state"), ("gate", "@gate{0.000}")])
+        )
         made.xaxis.major_label_text_alpha = 0
         made.xaxis.major_label_text_font_size = "1px"
         made.yaxis.ticker = [0, 0.5, 1]
@@ -84,17 +87,17 @@ class Holdings:
 
     def _draw_weights(self) -> Any:
         reach = Range1d(*self.reach())
-        self._ranges.append(reach)
+        self._ranges.add(reach)
         made = by_symbol(self.symbols, self._height(WEIGHT_HEIGHT), y_range=reach, tools="")
         source = self.columns.source()
         held = made.vbar("symbol", 0.72, "held", source=source, color=style.GREY, fill_alpha=0.45, line_alpha=0,
                          legend_label="held")  # fmt: skip
         target = made.vbar("symbol", 0.3, "target", source=source, color=style.BLUE, line_alpha=0,
                            legend_label="target")  # fmt: skip
-        told = [("", "@symbol · @state"), ("held", "@held{+0.00 %}"), ("target", "@target{+0.00 %}"),
+        told = [("", "@symbol"), ("", "@state"), ("held", "@held{+0.00 %}"), ("target", "@target{+0.00 %}"),
                 ("before zone and limits", "@desired{+0.00 %}")]  # fmt: skip
         made.add_tools(HoverTool(renderers=[held, target], tooltips=told))
-        made.yaxis.formatter = NumeralTickFormatter(format="0.[0] %")
+        made.yaxis.formatter = NumeralTickFormatter(format="0.[00] %")
         legend_above(made)
         made.on_event(Tap, self._tapped)
         painted(made)

@@ -15,7 +15,7 @@ import numpy as np
 import panel as pn
 from bokeh.document import Document
 from bokeh.model import Model
-from bokeh.models import ColumnDataSource, HoverTool
+from bokeh.models import ColumnDataSource, HoverTool, NumeralTickFormatter
 from bokeh.plotting import figure
 from pyviz_comms import Comm
 
@@ -146,8 +146,11 @@ def painted(made: Any) -> None:
 
 
 def steps(columns: Columns, lines: Sequence[Line], y_label: str, *, height: int = 200, number: str = "0,0.00",
-          mark: Columns | None = None) -> HotPlot:  # fmt: skip
-    """Step lines over the column `at` (ms since 1970, UTC); `mark`, a column `at` of its own, draws an upright line."""
+          least: float | None = None, mark: Columns | None = None) -> HotPlot:  # fmt: skip
+    """Step lines over the column `at` (ms since 1970, UTC); the axis spans `least` or more, so that its labels differ.
+
+    `mark`, a column `at` of its own, draws an upright line.
+    """
 
     def draw() -> Any:
         made = blank(height, x_axis_type="datetime", tools="xpan,xwheel_zoom,reset", y_axis_label=y_label)
@@ -160,8 +163,8 @@ def steps(columns: Columns, lines: Sequence[Line], y_label: str, *, height: int 
         made.add_tools(HoverTool(renderers=[first], tooltips=told, formatters={"@at": "datetime"}, mode="vline"))
         if mark is not None:
             made.vspan("at", source=mark.source(), color=style.PURPLE, line_width=2, line_dash="dashed")
-        made.yaxis.formatter.use_scientific = False
-        made.y_range.only_visible = False
+        made.yaxis.formatter = NumeralTickFormatter(format="0,0.[00]")
+        made.y_range.update(only_visible=False, min_interval=least, default_span=least or 2.0)
         legend_above(made)
         made.toolbar.autohide = True
         painted(made)
@@ -178,10 +181,15 @@ def legend_above(made: Any) -> None:
         made.add_layout(legend, "above")
 
 
-def titled(label: str, *shown: Any, **options: Any) -> pn.Column:
-    """Panes under a caption that screen readers announce."""
-    heading = pn.pane.HTML(html.caption(label), sizing_mode="stretch_width", margin=(6, 10, 0, 10))
+def titled(label: str | Text, *shown: Any, **options: Any) -> pn.Column:
+    """Panes under a caption that screen readers announce; a ready-made one may change: see :func:`caption`."""
+    heading = label if isinstance(label, Text) else caption(label)
     return pn.Column(heading, *shown, sizing_mode="stretch_width", margin=0, **options)
+
+
+def caption(label: str = "") -> Text:
+    """The title of a figure as a pane."""
+    return Text(html.caption(label), sizing_mode="stretch_width", margin=(6, 10, 0, 10))
 
 
 def side_by_side(*panes: Any) -> pn.Row:

@@ -85,6 +85,23 @@ def limits_html(limits: tuple[Limit, ...]) -> str:
     return f'<div class="limits" role="list">{"".join(_row(limit) for limit in limits)}</div>'
 
 
+def systems_table(limits: Mapping[str, tuple[Limit, ...]]) -> str:
+    """A system a row, its limits by column."""
+    columns = list(dict.fromkeys(limit.label for of in limits.values() for limit in of))
+    rows = [[name, *(_cell(limit) for limit in of)] for name, of in limits.items()]
+    return html.table(["system", *(label.partition(",")[0] for label in columns)], rows)
+
+
+def _cell(limit: Limit) -> html.mark:
+    """A figure and its bound; what is over says so, and what is near."""
+    verdict = limit.verdict
+    word = {"over": " OVER", "near": " near"}.get(verdict, "")
+    style = {"over": "bad", "unknown": "dim"}.get(verdict, "")
+    value = _told(limit, limit.value).removesuffix(" %")
+    bound = f"{100 * limit.bound:g} %" if limit.percent else f"{limit.bound:g}"
+    return html.mark(f"{value} of {bound}{word}", style)
+
+
 def _limits(
     settings: Settings, gross: float, net: float, largest: float, drawdown: float, lost: float
 ) -> tuple[Limit, ...]:

@@ -40,12 +40,13 @@ class LivePath:
     def __init__(self, mark: Columns | None = None) -> None:
         self.columns = Columns(keep=KEPT, at=[], **{name: [] for name in NAMES})
         book = {"height": 200, "mark": mark}
-        self.nav = steps(self.columns, [Line("nav", "NAV", style.BLUE)], "NAV (USD)", **book)
-        self.profit = steps(self.columns, [Line("profit", "P&L today", style.GREEN)], "P&L today (USD)", **book)
+        self.nav = steps(self.columns, [Line("nav", "NAV", style.BLUE)], "NAV (USD)", least=10.0, **book)
+        self.profit = steps(self.columns, [Line("profit", "P&L today", style.BLUE)], "P&L today (USD)", least=10.0,
+                            **book)  # fmt: skip
         drawn = [Line("drawdown", "drawdown", style.RED)]
-        self.drawdown = steps(self.columns, drawn, "below the peak (%)", number="0.000", **book)
+        self.drawdown = steps(self.columns, drawn, "below the peak (%)", number="0.000", least=0.05, **book)
         both = [Line("gross", "gross", style.BLUE), Line("net", "net, delta-weighted", style.ORANGE)]
-        self.exposure = steps(self.columns, both, "exposure (% of NAV)", **book)
+        self.exposure = steps(self.columns, both, "exposure (% of NAV)", least=0.5, **book)
 
     @property
     def plots(self) -> tuple[HotPlot, ...]:

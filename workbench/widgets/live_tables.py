@@ -16,10 +16,14 @@ from workbench.widgets.live_path import NAN, Figures
 Status = Mapping[str, Any]
 OVER = {
     "none": "No engine has run here yet. Start, or `workbench live`, starts one; it goes on when this page is closed.",
-    "stopped": "The engine has been stopped: its orders are cancelled, its positions are kept. Start, or "
-    "`workbench live`, goes on from the journal.",
-    "past": "This session is over: what is shown is how it ended.",
+    "stopped": "The engine has been stopped: its orders are cancelled, its positions are kept. Start in a notebook, "
+    "or `workbench live`, goes on from the journal.",
+    "past": "This session is over: what is shown is how it ended. Commands are given from the newest session.",
 }
+DEAD = (
+    "Its positions stay at the broker, its watchdog cancels its open orders. `workbench live` starts it again: it goes "
+    "on from the journal."
+)
 BUSY = ("starting", "connecting", "reconciling", "warming up")
 SLOW_BEATS = 3
 STAGES = ("lag", "gather", "features", "decide", "send", "cycle", "reconcile")
@@ -30,9 +34,14 @@ LOUD = ("command", "refused", "mode", "failed", "missed")
 """Kinds of happenings that stand out."""
 
 
-def banner(status: Status, plan: EnginePlan | None) -> str:
-    """Whose money it is, and everything that makes the page other than a healthy engine's. `plan` None: unknown."""
-    return ("" if plan is None else _money(status, plan)) + "".join(_troubles(status))
+def banner(status: Status, plan: EnginePlan) -> str:
+    """Whose money it is, and everything that makes the page other than a healthy engine's."""
+    return money(status, plan) + troubles(status)
+
+
+def troubles(status: Status) -> str:
+    """Everything that makes the page other than a healthy engine's; empty for one."""
+    return "".join(_troubles(status))
 
 
 def figures(system: Mapping[str, Any]) -> Figures:
@@ -53,8 +62,8 @@ def state_facts(status: Status) -> str:
             "account": f"{status.get('account') or html.DASH} ({status.get('kind') or 'unknown'})",
             "market clock (UTC)": _clock(status.get("time")),
             "last bar (UTC)": _clock(status.get("last_bar")),
-            "data are": html.DASH if age is None else f"{age / 60:.1f} min old",
-            "heartbeat": html.DASH if status.get("age_s") is None else f"{status['age_s']:.1f} s ago",
+            "data are": html.DASH if age is None else f"{age_text(age)} old",
+            "heartbeat": html.DASH if status.get("age_s") is None else f"{age_text(status['age_s'])} ago",
             "connected": status.get("connected"),
             "reconciled": status.get("reconciled"),
             "decisions": status.get("cycles"),
@@ -65,7 +74,7 @@ def state_facts(status: Status) -> str:
 
 def systems_table(status: Status, systems: Iterable[str]) -> str:
     """Mode, value and risk of each system."""
-    columns = ["system", "mode", "why", "NAV USD", "P&L today USD", "drawdown", "gross", "net", "cash USD", "bundle"]
+    columns = ["system", "mode", "NAV USD", "P&L today USD", "drawdown", "gross", "net", "cash USD", "bundle", "why"]
     rows = []
     for name in systems:
         s = status.get("systems", {}).get(name, {})
@@ -74,7 +83,6 @@ def systems_table(status: Status, systems: Iterable[str]) -> str:
             [
                 name,
                 html.mark(mode, MODE_STYLE.get(mode, "dim")) if mode else None,
-                s.get("reason"),
                 _usd(s.get("nav")),
                 _usd(s.get("profit_today"), sign=True),
                 _percent(s.get("drawdown"), 2),
@@ -82,6 +90,7 @@ def systems_table(status: Status, systems: Iterable[str]) -> str:
                 _percent(s.get("net")),
                 _usd(s.get("cash")),
                 f"{bundle} (demo)" if s.get("demo_bundle") else bundle,
+                s.get("reason"),
             ]
         )
     return html.table(columns, rows, caption="Systems", left=("mode", "why", "bundle"))
@@ -166,7 +175,8 @@ def happenings_table(happenings: Sequence[Happening], most: int = 40) -> str:
     """The newest first: modes, failures, commands with who and why, refused ones too; breaches, of which there can be
     many, in a table of their own. At most `most` of either."""
     kinds = [[h for h in reversed(happenings) if (h.kind == "breach") is breach][:most] for breach in (False, True)]
-    others, breaches = ([[_clock(iso_time(h.at)), h.kind, h.system, h.text] for h in of] for of in kinds)
+    others, breaches = ([[_clock(iso_time(h.at)), h.kind, h.system, h.text.removeprefix("why ")] for h in of]
+                        for of in kinds)  # fmt: skip
     if not others and not breaches:
         return _nothing("Happenings", "no change of mode, no breach, no command, no missed bar")
     marked = [[at, html.mark(kind, "bad" if kind in LOUD else "dim"), *rest] for at, kind, *rest in others]
@@ -188,16 +198,32 @@ def data_age_s(status: Status) -> float | None:
     return (moment(now) - moment(bar)).total_seconds() if now and bar else None
 
 
+def age_text(seconds: float) -> str:
+    """An age in the unit that a person would use.
+
+    >>> [age_text(s) for s in (0.4, 59, 222, 61_000, 700_000)]
+    ['0 s', '59 s', '3.7 min', '17 h', '8 d']
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else _long(seconds / 3600)
+
+
+def _long(hours: float) -> str:
+    return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.0f} d"
+
+
 def moment(text: str) -> datetime:
     """A UTC time as the engine writes it."""
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def _money(status: Status, plan: EnginePlan) -> str:
+def money(status: Status, plan: EnginePlan) -> str:
+    """Whose money it is."""
     kind, account, broker = status.get("kind"), status.get("account"), plan.first.broker
     wanted = plan.first.system.live_account
     if kind == "live" or (kind is None and wanted):
-        acts = "" if status.get("phase") == "past" else " Every command below acts on it."
+        acts = "" if status.get("phase") == "past" else " Every command on this page acts on it."
         return _red(f"REAL MONEY: account {account or wanted}.{acts}")
     if kind == "paper":
         return html.note(f"Paper account {account}: the broker's play money, real market.")
@@ -213,7 +239,7 @@ def _troubles(status: Status) -> Iterable[str]:
     elif phase in BUSY and status["alive"]:
         yield html.note(f"The engine is {phase}; it trades from the next bar end after that.")
     elif phase == "dead":
-        yield html.error(f"THE ENGINE IS DEAD, what is shown below is old: {status.get('error')}")
+        yield html.error(f"THE ENGINE IS DEAD, what is shown below is old: {status.get('error')}", [DEAD])
     elif phase == "failed":
         yield html.error(f"THE ENGINE HAS FAILED, what is shown below is old: {status.get('error')}")
     elif age is not None and age > SLOW_BEATS * status.get("heartbeat_s", 1.0):
@@ -221,9 +247,17 @@ def _troubles(status: Status) -> Iterable[str]:
     if phase == "trading" and status.get("connected") is False:
         yield html.error("Not connected to the broker; the engine tries again by itself.")
     if status["alive"]:
-        for name, s in status.get("systems", {}).items():
-            if s.get("mode") not in (None, "LIVE"):
-                yield html.error(f"{name} is in mode {s['mode']}: {s.get('reason')}")
+        yield from _modes(status)
+
+
+def _modes(status: Status) -> Iterable[str]:
+    """Systems that do not trade as they should; those with the same reason together."""
+    together: dict[tuple[str, str], list[str]] = {}
+    for name, s in status.get("systems", {}).items():
+        if s.get("mode") not in (None, "LIVE"):
+            together.setdefault((s["mode"], str(s.get("reason"))), []).append(name)
+    for (mode, why), names in together.items():
+        yield html.error(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} in mode {mode}: {why}")
 
 
 def _red(message: str) -> str:

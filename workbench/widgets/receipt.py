@@ -16,6 +16,7 @@ from workbench.core.errors import ConfigError, nearest_name
 from workbench.core.types import Book, Breach, Decision, Fill, OrderIntent, Snapshot, State
 from workbench.core.units import BPS
 from workbench.widgets import html, style
+from workbench.widgets.alpha_map import IN_WORDS
 from workbench.widgets.base import StageView
 
 PERCENT = 100.0
@@ -134,7 +135,7 @@ class ReceiptView(StageView):
         market = r.market.known if r.market else {}
         facts: dict[str, Any] = {
             "bar": iso_time(r.known_at),
-            "state": r.state,
+            "state": f"{IN_WORDS[r.state]} ({r.state})",
             "price": market.get("price"),
             "spread, bps": market.get("spread", float("nan")) / BPS,
             "sigma of a day": html.percent(market.get("sigma_1d", float("nan")), 2),
@@ -148,7 +149,8 @@ class ReceiptView(StageView):
             "fills": len(r.fills),
         }
         told = "" if r.market and r.position else html.note(
-            "Pass snapshot= and book= (a Recall has both) to see the market, sigmas, z and the steps from the position."
+            "The market, sigmas, z and the steps from the position are not told: this decision came without its "
+            "snapshot and book (a Recall has both)."
         )  # fmt: skip
         return html.card(r.symbol, f"digest {r.digest[:16]}", html.facts(facts), told, _breaches(r.breaches))
 
@@ -175,7 +177,7 @@ class ReceiptView(StageView):
         blend = blend.opts(color=style.INK, marker="diamond", size=12, tools=["hover"])
         return (hv.HLine(0) * points * blend).opts(
             xticks=list(enumerate(labels)), xlim=(-0.6, len(labels) - 0.4), xlabel="horizon", legend_position="top",
-            ylabel="sigma of the horizon", framewise=True,
+            ylabel="sigma of the horizon", framewise=True, toolbar=None,
         )  # fmt: skip
 
     @param.depends("symbol", "turned")
@@ -196,7 +198,7 @@ class ReceiptView(StageView):
         ]
         return (bars * lines[0] * lines[1] * hv.HLine(0)).opts(
             ylabel="alpha / round trip", xlabel="horizon (blue: listened to)", framewise=True, show_legend=False,
-            padding=(0.05, 0.15),
+            padding=(0.05, 0.15), toolbar=None,
         )  # fmt: skip
 
     @param.depends("symbol", "turned")
@@ -319,7 +321,7 @@ def _boxes(names: Sequence[str], boxes: Sequence[tuple[float, float, str, str]])
         )
     return hv.Overlay(layers).opts(
         xticks=list(enumerate(names)), xlim=(-0.7, len(names) - 0.3), xlabel="", responsive=True, height=250,
-        padding=(0, 0.18), show_legend=False, framewise=True,
+        padding=(0, 0.18), show_legend=False, framewise=True, toolbar=None,
     )  # fmt: skip
 
 

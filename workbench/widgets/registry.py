@@ -52,6 +52,7 @@ CARDS: dict[str, str] = {
     "workbench.engine.live:LiveTradingSystem": "workbench.widgets.live:card",
     "workbench.engine.manager:LiveTradingManager": "workbench.widgets.live:card",
     "workbench.engine.session_record:SessionRecord": "workbench.widgets.session:card",
+    "workbench.research.candidate:CandidateReport": "workbench.widgets.candidate:card",
 }
 """Type -> function of the object that gives HTML, both as module:name."""
 

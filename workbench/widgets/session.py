@@ -31,8 +31,8 @@ HORIZONS = [h.label for h in INTRADAY_HORIZONS]
 FEW_ROWS = 200
 SHOWN_FEATURES = 10
 NEED_JOURNAL = "pass journal= (the journal that the record was read from) to see this"
-NEED_HISTORY = "to see how far features are from what the models were trained on, pass history= (job.history)"
-NEED_VERDICT = "pass verdict=verify_session(journal, record.session) to see whether live did what research promised"
+NEED_HISTORY = "not told, for it needs the features that the models were trained on (`history=` of the view)"
+NEED_VERDICT = "whether live did what research promised was not checked (`verdict=verify_session(...)` of the view)"
 
 
 class SessionView(StageView):

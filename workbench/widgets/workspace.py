@@ -97,7 +97,7 @@ class WorkspaceView(StageView):
     @param.depends("look")
     def bundles(self) -> str:
         """Models and blenders that were saved, every byte verified."""
-        rows = list(bundle_rows(self.job.ws))
+        rows = list(bundle_rows(self.job))
         if not rows:
             return html.card("Bundles", "none yet: 03_train_models.ipynb and 05_calibrate_gates.ipynb save them")
         columns = ("kind", "id", "origin", "knows labels until", "holds", "state")
@@ -246,11 +246,14 @@ def _in_words(stage: Stage, o: Mapping[str, Any]) -> str:
             raise AssertionError(f"stage {stage.number} leaves no record")
 
 
-def bundle_rows(ws: Workspace) -> Iterator[tuple[Any, ...]]:
+def bundle_rows(job: Job) -> Iterator[tuple[Any, ...]]:
     """(kind, id, origin, until, what it holds, state) of each bundle; a damaged one says so."""
-    kinds = (("models", ws.models_dir, MODELS_FORMAT, MODELS_VERSION), ("blender", ws.blenders_dir, BLENDER_FORMAT,
-                                                                        BLENDER_VERSION))  # fmt: skip
-    for kind, root, form, version in kinds:
+    ws, found = job.ws, states(job)
+    kinds = (
+        ("models", ws.models_dir, MODELS_FORMAT, MODELS_VERSION, found["train"]),
+        ("blender", ws.blenders_dir, BLENDER_FORMAT, BLENDER_VERSION, found["calibrate"]),
+    )
+    for kind, root, form, version, made in kinds:
         current = (root / CURRENT).read_text(encoding="utf-8").strip() if (root / CURRENT).is_file() else ""
         for path in sorted(p for p in root.glob("[!.]*") if p.is_dir() and p.name != SIGNATURES):
             try:
@@ -258,7 +261,8 @@ def bundle_rows(ws: Workspace) -> Iterator[tuple[Any, ...]]:
             except WorkbenchError as error:
                 yield kind, path.name, html.DASH, html.DASH, html.DASH, html.mark(str(error), "bad")
                 continue
-            state = html.mark("current", "good") if path.name == current else html.mark("earlier", "dim")
+            newest = ("current, out of date", "bad") if made == "out of date" else ("current", "good")
+            state = html.mark(*newest if path.name == current else ("earlier", "dim"))
             until = iso_time(int(about["fitted_until"])) if "fitted_until" in about else html.DASH
             holds = f"{len(about['models'])} models" if kind == "models" else f"stages for models {about['models']}"
             yield kind, path.name, about["data_origin"], until, holds, state
