@@ -28,6 +28,7 @@ def dash(
     commands: Annotated[str | None, typer.Option("--commands", help="URL of the commands, if elsewhere.")] = None,
     key: Annotated[Path | None, typer.Option("--key", help="Key file that signs commands, if elsewhere.")] = None,
     job: Annotated[Path | None, typer.Option("--job", help="Folder of the research. [default: runs/demo]")] = None,
+    desk: Annotated[Path | None, typer.Option("--desk", help="Folder of the schedule. [default: runs/desk]")] = None,
     address: Annotated[
         str, typer.Option("--address", help="Where to listen; other machines need users.")
     ] = "127.0.0.1",
@@ -58,7 +59,8 @@ def dash(
     for path, option in ((certificate, "--certificate"), (key_file, "--key-file")):
         if path and not path.is_file():
             raise ConfigError(f"{option} {path} is no file")
-    told = {"folder": folder, "journal": journal, "commands": commands, "key": str(key) if key else None, "job": job}
+    told = {"folder": folder, "journal": journal, "commands": commands, "key": str(key) if key else None}
+    told |= {"job": job, "desk": desk}
     given = {name: value for name, value in told.items() if value is not None}
     settings = dataclasses.replace(DashSettings.from_environment(), **given)  # type: ignore[arg-type]
     place = Place(address, port, tuple(_origin(o) for o in origin or ()), certificate, key_file)

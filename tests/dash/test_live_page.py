@@ -31,6 +31,7 @@ from workbench.dash.settings import DashSettings
 from workbench.engine.codec import live_codec
 from workbench.engine.plan import EnginePlan
 from workbench.journal import Mark, SqlJournal
+from workbench.schedule.history import Alert
 from workbench.widgets import live_tables
 from workbench.widgets.command_bar import ALL
 
@@ -706,3 +707,14 @@ def test_points_come_when_the_last_system_has_told() -> None:
     ((at, figures),) = live_texts.points(samples[1:], latest, ("a", "b"))
     assert (at, figures[0], figures[3]) == (1, 40.0, 3.0)
     np.testing.assert_allclose(figures[1], (1 + 15) / 40)
+
+
+def test_alerts_of_the_desk_stand_above_everything_for_a_day() -> None:
+    at = 1_772_461_800 * 10**9
+    look = Look(
+        read_at=at, alerts=(Alert(at, "live", "live-1", "no heartbeat <for> 30 s"), Alert(5, "train", "", "old"))
+    )
+    told = live_texts.banner(look, None, {"alive": False, "phase": "none"}, at + 10**9)
+    assert "2026-03-02 14:30 UTC, desk, live: no heartbeat &lt;for&gt; 30 s" in told
+    assert "train" not in told
+    assert "desk" not in live_texts.banner(look, None, {"alive": False, "phase": "none"}, at + 2 * 86_400 * 10**9)

@@ -56,9 +56,10 @@ class GuardSettings(Branch):
 class BrokerSettings(Branch):
     """Where the broker listens; no host means the simulated gateway, which is started on demand.
 
-    `speed`: simulated seconds per second of that gateway; `start`: session (ISO date) at whose opening a new simulated
-    account begins, empty for the gateway's own; `market`: simulated, or replay:PATH. `market_lines`: market data lines
-    that may be used at once. `unknown_orders`: what becomes of working orders that we did not send.
+    `speed`: simulated seconds per second of that gateway; `start`: session (ISO date) at whose opening its clock
+    begins, or a time of that day, unless its books are later; empty for the gateway's own; `market`: simulated, or
+    replay:PATH. `market_lines`: market data lines that may be used at once. `unknown_orders`: what becomes of working
+    orders that we did not send.
     """
 
     host: str = ""

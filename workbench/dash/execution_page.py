@@ -60,7 +60,7 @@ KINDS = ("engine", "decision", "orders", "order_state", "change", "held_back", *
 
 def page(settings: DashSettings, person: Person) -> pn.viewable.Viewable:
     """What stands under the frame's header. Everybody may look: nothing here acts."""
-    return ExecutionPage(feed_of(settings.journal_address)).layout
+    return ExecutionPage(feed_of(settings.journal_address, settings.desk)).layout
 
 
 class RecordShelf:

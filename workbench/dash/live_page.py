@@ -50,7 +50,7 @@ class LivePage(LiveParts):
     def __init__(self, settings: DashSettings, person: Person, feed: JournalFeed | None = None) -> None:
         style.apply()
         self.settings, self.person = settings, person
-        self.feed = feed_of(settings.journal_address) if feed is None else feed
+        self.feed = feed_of(settings.journal_address, settings.desk) if feed is None else feed
         self._doc = pn.state.curdoc
         self._follower: Any = None
         self.log: SessionLog | None = None

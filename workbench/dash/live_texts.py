@@ -15,7 +15,7 @@ import numpy as np
 from workbench.core.calendar import exchange_sessions, iso_time
 from workbench.core.horizon import HORIZONS
 from workbench.core.types import State
-from workbench.core.units import BPS, NS_PER_SECOND
+from workbench.core.units import BPS, NS_PER_DAY, NS_PER_SECOND
 from workbench.dash.feed import Look
 from workbench.dash.session_log import Decided, SessionLog
 from workbench.journal import Mark
@@ -24,6 +24,7 @@ from workbench.widgets.live_path import Figures, total
 
 LATE_S = 5.0
 """Seconds after which a journal that was not read is told of."""
+SHOWN_ALERTS = 3
 STATE_LATE_S = 30.0
 """The same of the engine's state, at the least."""
 TELLS = {
@@ -80,11 +81,17 @@ def money(log: SessionLog | None, status: Mapping[str, Any]) -> str:
 
 def banner(look: Look, log: SessionLog | None, status: Mapping[str, Any], now: int) -> str:
     """Everything that is wrong with the engine, the journal or the page, and whether the exchange is closed."""
-    troubles = _journal(look, log, now)
+    troubles = _journal(look, log, now) + _alerts(look, now)
     if log is None:
         return troubles
     closed = closed_until(status.get("time") or "") if status["alive"] and status["phase"] == "trading" else ""
     return live_tables.troubles(status) + _old_state(log, status, now) + troubles + closed
+
+
+def _alerts(look: Look, now: int) -> str:
+    """The newest alerts of the desk, of the last day."""
+    fresh = [a for a in look.alerts if now - a.at < NS_PER_DAY][:SHOWN_ALERTS]
+    return "".join(html.error(f"{iso_time(a.at)[:16].replace('T', ' ')} UTC, desk, {a.job}: {a.text}") for a in fresh)
 
 
 @lru_cache(maxsize=16)

@@ -248,7 +248,8 @@ class Scheduler:
         folder = run_folder(self.folder, run)
         run = replace(run, started=self.clock.now(), folder=str(folder))
         steps = tuple(Step(str(n), self._parameters(job, n, due)) for n in self.schedule.notebooks(job))
-        limit = (job.ends(due) - self.clock.now() if job.kind == "live" else 0) + job.span("timeout")
+        left = max(job.ends(due) - self.clock.now(), 0) if job.kind == "live" else 0
+        limit = left + job.span("timeout")
         config = {"desk": self.schedule.desk.model_dump(mode="json"), "job": job.model_dump(mode="json")}
         lock = str(self.folder / "locks" / f"{job.locked}.lock")
         spec = Spec(run.id, job.name, run.session, steps, limit / NS_PER_SECOND / self.clock.speed, lock, config)

@@ -205,7 +205,7 @@ def card(record: SessionRecord, verdict: Verdict | None = None) -> str:
         "orders": len(sent),
         "fills": len(fills),
         "traded USD": f"{float(np.sum(fills.quantity * fills.price)):,.0f}",
-        "commission USD": f"{float(np.sum(fills.commission)):,.2f}",
+        "commission USD": f"{paid:,.2f}" if (paid := float(np.sum(fills.commission))) == paid else None,
         "NAV at the end USD": f"{record.nav[-1]:,.2f}",
         "change (bps)": html.bps(record.nav[-1] / record.nav[0] - 1),
         "slippage (bps)": html.DASH if mean is None else mean_text(mean),

@@ -38,7 +38,7 @@ CARD = """
 .wb th, .wb td { padding: 2px 12px 2px 0; text-align: right; border: 0;
                  border-bottom: 1px solid var(--jp-border-color2, #8a909940); background: none; white-space: nowrap; }
 .wb th { font-weight: 500; color: var(--jp-content-font-color2, #767c85); }
-.wb th:first-child, .wb td:first-child, .wb .t { text-align: left; }
+.wb th:first-child, .wb td:first-child, .wb th.t, .wb td.t, .wb .t { text-align: left; }
 .wb .good { color: #2f9e6e; } .wb .bad { color: #d1495b; } .wb .dim { color: var(--jp-content-font-color2, #767c85); }
 .wb .note { border-left: 3px solid #d9822b; padding: 4px 10px; margin: 6px 0; }
 .wb .error { border-left: 3px solid #d1495b; padding: 4px 10px; margin: 6px 0; }
