@@ -25,6 +25,7 @@ from typing import Any, TextIO
 import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
+from nbformat.sign import NotebookNotary
 from papermill.exceptions import PapermillExecutionError
 
 from workbench.core.errors import WorkbenchError
@@ -190,7 +191,9 @@ def _execute(
         timed_out = stopper.why == _TIMED_OUT
         state, reason = RunState.TIMED_OUT if timed_out else RunState.STOPPED, f"{source.stem}: {stopper.why}"
     if made.is_file():
-        made.with_suffix(".html").write_text(page(nbformat.read(made, as_version=4)), encoding="utf-8")
+        executed = nbformat.read(made, as_version=4)
+        NotebookNotary().sign(executed)  # JupyterLab shows widgets and scripts only of notebooks that their owner ran
+        made.with_suffix(".html").write_text(page(executed), encoding="utf-8")
     return state, redact(reason)
 
 
