@@ -148,6 +148,7 @@ def test_config_prints_what_it_reads(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_every_step_alone_makes_the_whole_job_and_the_second_time_nothing(tmp_path):
     """Simulate, train, blend, calibrate, backtest, report as separate processes; then all again, unchanged."""
     config, out = tmp_path / "small.toml", tmp_path / "out"
@@ -168,6 +169,7 @@ def test_every_step_alone_makes_the_whole_job_and_the_second_time_nothing(tmp_pa
     assert workbench("report", *common[:-1]).stdout.splitlines()[-1].endswith("report.html")
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on(tmp_path):
     config, out = tmp_path / "small.toml", tmp_path / "out"
     config.write_text(SMALL.replace('["FTRLProximal"]', '["LightGBM", "Ensemble"]'))

@@ -33,6 +33,7 @@ def with_expected(path: Path, expected: dict[str, str]) -> None:
     nbformat.write(notebook, path)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_notebook_at_small_parameters(tmp_path: Path):
     folder, told = tmp_path / "notebooks", tmp_path / "told.xml"

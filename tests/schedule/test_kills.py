@@ -54,7 +54,9 @@ config = "{config}"
 start = "{{session}}T09:33"
 """
 OVER = ("Cancelled", "ApiCancelled", "Filled", "Inactive")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
+SLOW, SOAK = pytest.mark.slow, pytest.mark.soak
+"""The two telling ways to die run with the slow suite, the others by hand: each takes a minute or two."""
 
 
 class Seen(NamedTuple):
@@ -211,10 +213,10 @@ def follows_the_policy(desk: Desk, left: str) -> None:
 @pytest.mark.parametrize(
     ("victim", "how", "state"),
     [
-        ("kernel", signal.SIGKILL, RunState.FAILED),
-        ("runner", signal.SIGTERM, RunState.STOPPED),
-        ("runner", signal.SIGKILL, RunState.LOST),
-        ("scheduler", signal.SIGTERM, RunState.STOPPED),
+        pytest.param("kernel", signal.SIGKILL, RunState.FAILED, marks=SLOW),
+        pytest.param("runner", signal.SIGTERM, RunState.STOPPED, marks=SOAK),
+        pytest.param("runner", signal.SIGKILL, RunState.LOST, marks=SOAK),
+        pytest.param("scheduler", signal.SIGTERM, RunState.STOPPED, marks=SOAK),
     ],
     ids=lambda x: getattr(x, "name", str(x)),
 )
@@ -226,6 +228,7 @@ def test_nobody_follows_any_more(desk: tuple[Desk, str], victim: str, how: signa
     place.goes_on()
 
 
+@pytest.mark.soak
 def test_without_the_scheduler_the_session_goes_on(desk: tuple[Desk, str]) -> None:
     place, _ = desk
     place.scheduler.kill()
@@ -240,7 +243,9 @@ def test_without_the_scheduler_the_session_goes_on(desk: tuple[Desk, str]) -> No
     place.goes_on()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGTERM, marks=SOAK), pytest.param(signal.SIGKILL, marks=SLOW)], ids=lambda s: s.name
+)
 def test_without_the_engine_its_orders_are_cancelled_and_its_positions_kept(
     desk: tuple[Desk, str], how: signal.Signals
 ) -> None:

@@ -76,7 +76,10 @@ def test_a_kernel_that_dies_fails_the_run(tmp_path) -> None:
     assert "before" in outputs(folder / "01_dies.ipynb")
 
 
-@pytest.mark.parametrize("cell", [BUSY, AWAITING, STUBBORN], ids=["blocks", "awaits", "ignores the interrupt"])
+LATER = [pytest.param(AWAITING, marks=pytest.mark.slow), pytest.param(STUBBORN, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("cell", [BUSY, *LATER], ids=["blocks", "awaits", "ignores the interrupt"])
 def test_a_run_that_is_stopped_keeps_what_it_had(tmp_path, cell: str) -> None:
     mark = tmp_path / "runs-now"
     waits = book(tmp_path, "waits", "print('before')", cell, "print('after')", parameters='mark: str = ""')

@@ -197,8 +197,9 @@ def test_no_live_session_on_a_stale_check(desk) -> None:
     assert "not within 12h" in desk.history.last("live").reason
 
 
-def test_a_job_waits_for_what_it_needs_and_is_told_to_be_late(desk) -> None:
+def test_a_job_waits_for_what_it_needs_and_is_told_to_be_late(desk, monkeypatch) -> None:
     """The check hangs until 09:25; the session of 09:15 starts then."""
+    monkeypatch.setattr(module, "LATE_NS", 60e9 / SPEED)  # a minute of this clock
     desk.played.hold["check"] = threading.Event()
     clock = RehearsalClock(ns("2026-03-02T07:00"), SPEED)
     scheduler = Scheduler(desk.schedule, desk.history, clock=clock)
@@ -250,9 +251,10 @@ def test_jobs_that_share_a_lock_do_not_overlap(desk) -> None:
     assert [job for job, _, _ in desk.runs()] == ["train", "weekly"]
 
 
-def test_what_was_due_while_no_scheduler_ran(desk) -> None:
+def test_what_was_due_while_no_scheduler_ran(desk, monkeypatch) -> None:
     """Down from Monday 17:00 to Wednesday 18:10: the trainings of Monday and Tuesday are missed, Wednesday's runs."""
     desk.go("2026-03-02T08:00", "2026-03-02T17:00")
+    monkeypatch.setattr(module, "LATE_NS", 60e9 / SPEED)  # a minute of this clock
     desk.history.record(Run("train-old", "train", "2026-02-27", ns("2026-02-27T18:00"), state=RunState.SUCCEEDED), 1)
     desk.go("2026-03-04T18:10", "2026-03-04T19:00")
     assert [(due, state) for _, due, state in desk.runs("train")][1:] == [
