@@ -43,11 +43,19 @@ SUITES = {
         ("tests", [*PYTEST, "-n", "2", "-m", "not slow and not soak", f"--ignore={BROWSER}", "tests"]),
     ],
     "slow": [
-        ("in pairs", [*PYTEST, "-n", "2", "--dist", "loadgroup", "-m", "slow", "--timeout=1800", *PAIRED]),
+        ("in pairs", [*PYTEST, "-n", "2", "--dist", "loadgroup", "-m", "slow and not soak", "--timeout=1800", *PAIRED]),
         ("browser", [*PYTEST, BROWSER]),
         (
             "slow tests",
-            [*PYTEST, "-s", "-m", "slow", "--timeout=1800", *(f"--ignore={p}" for p in (*PAIRED, BROWSER)), "tests"],
+            [
+                *PYTEST,
+                "-s",
+                "-m",
+                "slow and not soak",
+                "--timeout=1800",
+                *(f"--ignore={p}" for p in (*PAIRED, BROWSER)),
+                "tests",
+            ],
         ),
     ],
     "soak": [("soak", [*PYTEST, "-s", "-m", "soak", "--timeout=14400", "tests"])],

@@ -183,7 +183,7 @@ def until(what: Callable[[], Any], patience_s: float = 120.0) -> None:
         time.sleep(0.5)
 
 
-@pytest.fixture(params=["hold", "flatten"])
+@pytest.fixture(params=[pytest.param("hold", marks=SOAK), "flatten"])
 def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Desk, str]]:
     made = Desk(tmp_path, request.param)
     try:
