@@ -98,6 +98,20 @@ def test_an_engine_that_starts_again_does_not_do_it_again(tmp_path) -> None:
     assert second.told == []
 
 
+def test_a_folder_that_cannot_be_written_neither_stops_the_heart_nor_flattens_twice(tmp_path, monkeypatch) -> None:
+    heard = Heard(tmp_path)
+    follow(tmp_path, silent("flatten", 20))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("workbench.engine.following.os.replace", full)
+    for _ in range(3):
+        heard.heart._miss_follower()
+    assert (tmp_path / FOLLOWER).exists()
+    assert len(heard.delivered) == len(heard.cancelled) == 1
+
+
 def test_hold_changes_nothing_and_is_told(tmp_path) -> None:
     heard = Heard(tmp_path)
     follow(tmp_path, silent("hold", 60))

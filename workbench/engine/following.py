@@ -52,8 +52,9 @@ def let_go(folder: Path) -> None:
 
 
 def missed(folder: Path) -> None:
-    """What was left behind is done: an engine that starts later does not do it again."""
-    with contextlib.suppress(FileNotFoundError):
+    """What was left behind is done: an engine that starts later does not do it again. A folder that cannot be written
+    must not stop the heart, which remembers by itself what it did."""
+    with contextlib.suppress(OSError):
         os.replace(folder / FOLLOWER, folder / GONE)
 
 

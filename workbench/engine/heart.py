@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.commands import URGENT, Command, CommandError, CommandStore, read_panic
-from workbench.engine.following import LEFT, abandoned, missed
+from workbench.engine.following import LEFT, Follower, abandoned, missed
 from workbench.logs import logger
 
 STATE = "engine.state.json"
@@ -45,6 +45,7 @@ class Heart(threading.Thread):
         self._view: dict[str, Any] = {"phase": "starting"}
         self._progress = time.monotonic()
         self._panicked, self._born = "", time.time_ns()
+        self._gone: Follower | None = None  # what it left behind is done
         self._end = threading.Event()
         self._log = logger("heart")
 
@@ -100,8 +101,9 @@ class Heart(threading.Thread):
         """Do once what a follower left behind that is gone without a word; one from before this engine is history."""
         now = time.time_ns()
         gone = abandoned(self.folder, now)
-        if gone is None:
+        if gone is None or gone == self._gone:
             return
+        self._gone = gone
         if gone.at >= self._born:
             self._tell("abandoned", {"by": gone.who, "silent s": round((now - gone.at) / 1e9), "left": gone.left})
             if gone.left == "flatten":
