@@ -29,7 +29,7 @@ def test_a_workspace_that_holds_bars_is_opened_as_it_is(tmp_path, capsys):
     assert again.settings.data.until == first.settings.data.until
 
 
-def test_research_sees_a_day_more_each_night_and_nothing_beyond(tmp_path):
+def test_research_sees_a_day_more_each_night_and_nothing_beyond(tmp_path, capsys):
     shape = {"symbols": 3, "sessions": 20, "families": ("FTRLProximal",)}
     first = walk(tmp_path / "w", **shape)
     dates = [iso_date(int(d)) for d in np.unique(first.store.serve(5).session)]
@@ -40,6 +40,7 @@ def test_research_sees_a_day_more_each_night_and_nothing_beyond(tmp_path):
     assert later.data_digest != first.data_digest
     again = walk(tmp_path / "w", **shape)
     assert (again.settings.data.until, again.data_digest) == (dates[20], later.data_digest)
+    assert "opened as it is" not in capsys.readouterr().out  # a day more is no other workspace
     rows = len(first.history.ts)
     assert first.history.ts[-1] == first.bars.ts[-1] < later.bars.ts[-1]
     np.testing.assert_array_equal(later.history.values[:rows], first.history.values)

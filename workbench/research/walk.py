@@ -11,9 +11,10 @@ import numpy as np
 
 from workbench.config import Settings
 from workbench.core.errors import ConfigError, WorkbenchError, nearest_name
+from workbench.core.units import BAR_MINUTES
 from workbench.research import steps
 from workbench.research.job import Job
-from workbench.research.live_session import hold_out
+from workbench.research.live_session import HELD_OUT, hold_out
 
 FAMILIES = ("LightGBM", "FTRLProximal", "MLP")
 """What the walk trains unless told otherwise: trees, online learning and a network, within a minute."""
@@ -61,7 +62,9 @@ def _opened(
     if "data" in job.ws.records:
         _tell_what_is_kept(job, symbols=symbols, sessions=sessions, families=tuple(families))
         return job
-    steps.simulate(job, symbols=symbols, days=sessions + 2, daily=max(756, sessions + 2), seed=seed, ic=PLANTED_IC)
+    steps.simulate(
+        job, symbols=symbols, days=sessions + HELD_OUT, daily=max(756, sessions + HELD_OUT), seed=seed, ic=PLANTED_IC
+    )
     return hold_out(job)
 
 
@@ -81,7 +84,8 @@ def _tell_what_is_kept(job: Job, **asked: Any) -> None:
     data = job.ws.outcome("data")
     made = {"families": job.ws.settings.training.families}
     if data["origin"] == "embedded":
-        made |= {"symbols": data["symbols"], "sessions": len(np.unique(job.bars.session))}
+        there = len(np.unique(job.store.serve(BAR_MINUTES).session))  # whatever research may see of them by now
+        made |= {"symbols": data["symbols"], "sessions": there - HELD_OUT}
     kept = [f"{name} {_words(made[name])}, not {_words(asked[name])}" for name in made if made[name] != asked[name]]
     if kept:
         print(f"{job.ws.root} is opened as it is: {'; '.join(kept)}. Other parameters need another workspace.")

@@ -99,7 +99,7 @@ async def fifty_histories_at_once(s: Session) -> None:
     kept = [
         await s.ib.reqHistoricalDataAsync(contract, "", "60 S", "1 min", "TRADES", True, 1, True) for _ in range(50)
     ]
-    assert all(len(bars) == 1 for bars in kept)
+    assert all(kept)  # answered with bars; a kept list grows when a minute ends meanwhile
     assert not await small(s, "KO", "1 D", "1 min")
     assert any("Only 50 simultaneous API historical data requests" in text for text in told)
     s.ib.cancelHistoricalData(kept[0])
