@@ -235,6 +235,17 @@ def test_a_green_candidate_is_put_in_force_where_that_is_asked_for(desk, monkeyp
     assert desk.alerts() == ["nightly: not promoted: candidate b1 is red" if red else "nightly: promoted b1"]
 
 
+def test_an_old_run_tried_again_by_a_person_changes_nothing_else(desk) -> None:
+    """Monday's training, tried again on Wednesday and failing: Tuesday's stands, and the next night goes on."""
+    desk.go("2026-03-02T17:00", "2026-03-03T22:00")
+    monday = Run("train-again-2", "train", "2026-03-02", ns("2026-03-02T18:00"), attempt=2, state=RunState.FAILED)
+    desk.history.record(monday, ns("2026-03-04T08:00"))
+    assert new_york(desk.history.last("train").due) == "Tue 03-03 18:00"
+    desk.go("2026-03-04T12:00", "2026-03-04T22:00")
+    first = [(due, state) for r in [desk.runs("train")] for _, due, state in r if state != "failed"]
+    assert sorted(first) == [(f"{d} 18:00", "succeeded") for d in ("Mon 03-02", "Tue 03-03", "Wed 03-04")]
+
+
 def test_jobs_that_share_a_lock_do_not_overlap(desk) -> None:
     desk.write(JOBS.replace('name = "weekly"', 'name = "weekly"\nlock = "train"').replace("0 10 * * sat", "1 18 2 3 *"))
     desk.played.hold["train"] = threading.Event()

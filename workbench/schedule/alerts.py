@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ class Alerts:
 
     def __init__(self, history: History, webhook: str = "") -> None:
         self._history, self._url, self._log = history, "", logger("schedule")
+        self._posts: list[threading.Thread] = []  # under way
         if webhook:
             self._url = os.environ.get(webhook, "")
             if urlsplit(self._url).scheme not in ("http", "https"):
@@ -41,7 +43,15 @@ class Alerts:
         self._history.alert(Alert(at, job, run, told))
         if self._url:
             message = f"workbench, {iso_time(at)}: {job}: {told}"
-            threading.Thread(target=self._post, args=(message,), name="webhook", daemon=True).start()
+            post = threading.Thread(target=self._post, args=(message,), name="webhook", daemon=True)
+            self._posts = [*(p for p in self._posts if p.is_alive()), post]
+            post.start()
+
+    def close(self) -> None:
+        """Wait for what is still being passed on, at most as long as one webhook may take."""
+        until = time.monotonic() + TIMEOUT_S
+        for post in self._posts:
+            post.join(max(until - time.monotonic(), 0.0))
 
     def _post(self, message: str) -> None:
         body = json.dumps({"text": message}).encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +12,8 @@ from workbench.journal import SqlJournal
 
 JOURNAL = "journal.db"
 SESSION = "desk"
+RECENT = 50
+"""So many of the newest records of a job are looked through for its last run."""
 
 
 class RunState(StrEnum):
@@ -86,7 +87,8 @@ class History:
 
     def record(self, run: Run, now: int) -> None:
         """Write how a run stands; what is written last counts."""
-        self._journal.record("run", now, {**asdict(run), "state": str(run.state)}, ref=run.id)
+        payload = {**asdict(run), "state": str(run.state)}
+        self._journal.record("run", now, payload, system=run.job, ref=run.id)
 
     def alert(self, alert: Alert) -> None:
         """Write an alert."""
@@ -95,10 +97,10 @@ class History:
     def runs(self, limit: int | None = None, *, job: str = "") -> tuple[Run, ...]:
         """The newest runs, newest first."""
         found: dict[str, Run] = {}
-        for entry in self._journal.read("run", newest_first=True):
+        for entry in self._journal.read("run", system=job or None, newest_first=True):
             if limit is not None and len(found) >= limit:
                 break
-            if entry.ref not in found and job in ("", entry.payload["job"]):
+            if entry.ref not in found:
                 found[entry.ref] = _run(entry.payload)
         return tuple(found.values())
 
@@ -116,10 +118,12 @@ class History:
         """Whether there was such a run."""
         return self._journal.last("run", ref=run_id) is not None
 
-    def last(self, job: str, states: Iterable[RunState] = RunState) -> Run | None:
-        """The newest run of `job` that is in one of `states`."""
-        wanted = frozenset(states)
-        return next((r for r in self.runs(job=job) if r.state in wanted), None)
+    def last(self, job: str) -> Run | None:
+        """The run of `job` that was due last, its newest attempt; what a person tried again later does not count."""
+        found: dict[str, Run] = {}
+        for entry in self._journal.read("run", system=job, newest_first=True, limit=RECENT):
+            found.setdefault(entry.ref, _run(entry.payload))
+        return max(found.values(), key=lambda r: (r.due, r.attempt), default=None)
 
     def running(self) -> tuple[Run, ...]:
         """The runs that were started and did not end, as far as anybody wrote."""

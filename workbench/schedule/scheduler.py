@@ -85,6 +85,7 @@ class Scheduler:
             self._timer.shutdown(wait=False)
         for handler in list(self._handlers):
             handler.join(2 * GRACE_S)
+        self.alerts.close()
         self._lock.release()
 
     def run(self, until: int | None = None) -> None:
