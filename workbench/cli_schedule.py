@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from workbench.cli_output import show
+from workbench.cli_output import console, show
 from workbench.core.errors import ConfigError, WorkbenchError
 
 if TYPE_CHECKING:
@@ -96,7 +96,12 @@ def list_jobs(file: File = DEFAULT, as_json: Json = False) -> None:
             "last": None if ran is None else f"{ran.state}, {_when(ran.due)}",
             "notebooks": ", ".join(job.notebooks),
         }
-    show(jobs, as_json)
+    if as_json:
+        show(jobs, True)
+    else:
+        _print_table(
+            ("job", "when", "next", "last run", "notebooks"), [(name, *about.values()) for name, about in jobs.items()]
+        )
 
 
 @schedule_app.command("next")
@@ -110,7 +115,10 @@ def next_runs(file: File = DEFAULT, count: Count = 10, as_json: Json = False) ->
     schedule, now = _schedule(file), time.time_ns()
     due = sorted((d.at, job.name, d.session) for job in schedule.jobs for d in islice(job.times.after(now), count))
     rows = [{"at": _when(at), "job": name, "session": session} for at, name, session in due[:count]]
-    show({"next": rows}, True) if as_json else [print(f"{r['at']}  {r['job']:<16} {r['session']}") for r in rows]
+    if as_json:
+        show({"next": rows}, True)
+    else:
+        _print_table(("at", "job", "session"), [tuple(row.values()) for row in rows])
 
 
 @schedule_app.command()
@@ -268,15 +276,39 @@ def _row(ran: Run) -> dict[str, Any]:
 
 
 def _print_runs(runs: Iterable[Run], as_json: bool) -> None:
-    rows = [_row(r) for r in runs]
+    found = list(runs)
     if as_json:
-        show({"runs": rows}, True)
-        return
-    for r in rows:
-        took = "" if r["took_s"] is None else f"{r['took_s']:,.0f} s"
-        print(f"{r['due']}  {r['run']:<34} {r['state']:<10} {took:>9}  {r['reason']}")
-    if not rows:
+        show({"runs": [_row(r) for r in found]}, True)
+    elif not found:
         print("nothing has run yet")
+    else:
+        _print_table(
+            ("due", "run", "state", "took", "reason"),
+            [(_when(r.due), r.id, r.state, _took(_row(r)["took_s"]), r.reason) for r in found],
+        )
+
+
+def _print_table(columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
+    """A table; what is unknown, or has not been, is a dash."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
+    console().print(table)
+
+
+def _took(seconds: float | None) -> str:
+    """Hours and minutes, or seconds where there are few; nothing where it did not run.
+
+    >>> _took(31076.5), _took(250), _took(12.3)
+    ('8 h 37 min', '4 min', '12 s')
+    """
+    if seconds is None:
+        return ""
+    hours, minutes = divmod(int(seconds) // 60, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"
 
 
 def _when(at: int) -> str:
