@@ -71,6 +71,7 @@ def rehearse(
     begin, end = _midnight(first, "--from"), _midnight(last, "--to") + 86_400 * 10**9
     if end <= begin:
         raise ConfigError(f"--to {last} is before --from {first}")
+    _refuse_real_brokers(schedule)
     with _history(schedule) as history:
         Scheduler(schedule, history, clock=RehearsalClock(begin, speed)).run(until=end)
         _print_runs(reversed(history.runs()), as_json=False)
@@ -145,7 +146,7 @@ def show_run(run_id: RunId, file: File = DEFAULT, as_json: Json = False) -> None
         if not found:
             raise WorkbenchError("nothing has run yet: there is no journal of the desk")
         ran = found.run(run_id)
-        alerts = [f"{_when(a.at)}: {a.text}" for a in found.alerts() if a.run == run_id]
+        alerts = [f"{_when(a.at)}: {a.text}" for a in found.alerts(run=run_id)]
     folder = Path(ran.folder) if ran.folder else None
     left = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder and folder.is_dir() else []
     about = {"session": ran.session, "folder": ran.folder, "digest": ran.digest, "alerts": alerts, "left": left}
@@ -154,13 +155,12 @@ def show_run(run_id: RunId, file: File = DEFAULT, as_json: Json = False) -> None
 
 @schedule_app.command()
 def retry(run_id: RunId, file: File = DEFAULT, as_json: Json = False) -> None:
-    """Run it once more, now, with the same parameters; a live session too, since a person asks for it.
+    """Run it once more, now, as the schedule has it; a live session that is not over too, since a person asks for it.
 
     Example: workbench schedule retry train-20260302T230000-1
     """
     from workbench.schedule.history import RunState
-    from workbench.schedule.scheduler import Scheduler
-    from workbench.schedule.times import Due
+    from workbench.schedule.scheduler import Scheduler, due_of
 
     schedule = _schedule(file)
     with _history(schedule) as found:
@@ -168,11 +168,8 @@ def retry(run_id: RunId, file: File = DEFAULT, as_json: Json = False) -> None:
         if before.state is RunState.RUNNING:
             raise WorkbenchError(f"{run_id} still runs; stop it first, or wait for its end")
         job = schedule.job(before.job)
-        due = next(
-            (d for d in job.times.after(before.due - 1) if d.at == before.due), Due(before.due, *(before.session,) * 3)
-        )
         attempt = max(r.attempt for r in found.runs(job=job.name) if r.due == before.due) + 1
-        _outcome(Scheduler(schedule, found).attempt(job, due, attempt), as_json)
+        _outcome(Scheduler(schedule, found).once(job, due_of(job, before), attempt), as_json)
 
 
 @schedule_app.command()
@@ -229,6 +226,21 @@ def run_notebook(
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise ConfigError(f"parameter {twice[0]!r} is given twice")
     _outcome(run_now(notebook, dict(zip(names, values, strict=True)), folder), as_json)
+
+
+def _refuse_real_brokers(schedule: Schedule) -> None:
+    """A rehearsal really runs everything, and its clock is not the broker's."""
+    from workbench.schedule.live import system_of
+
+    for job in schedule.jobs:
+        if not (config := job.parameters.get("config")):
+            continue
+        broker = system_of(str(Path(schedule.desk.notebooks) / str(config))).client.plan.first.broker
+        if broker.host:
+            raise ConfigError(
+                f"job {job.name}: {config} names a real broker ({broker.host}), where a rehearsal would really trade; "
+                "give it a schedule and a live.toml of its own, without broker.host"
+            )
 
 
 def _schedule(file: Path) -> Schedule:

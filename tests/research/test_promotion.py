@@ -264,6 +264,18 @@ def test_automation_does_not_undo_a_rollback(ws, verdict, secret):
     assert now(ws) == good
 
 
+def test_automation_does_not_undo_what_a_person_did_while_it_looked(ws, verdict, secret, monkeypatch):
+    first = do(ws)["bundle"]
+    trained(ws, 0.44)
+    second = do(ws)["bundle"]
+    trained(ws, 0.46)
+    load = promotion.load_key
+    monkeypatch.setattr(promotion, "load_key", lambda *how: (rollback(ws), load(*how))[1])
+    with pytest.raises(ArtifactError, match=rf"was examined, {first} was put in force instead of {second}: nothing is"):
+        promote_if_green(ws)
+    assert now(ws) == first
+
+
 # and back --------------------------------------------------------------------------------------------------------
 
 

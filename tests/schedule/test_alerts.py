@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from workbench.core.errors import ConfigError
+from workbench.journal import JournalError
 from workbench.schedule.alerts import Alerts
 from workbench.schedule.history import Alert, History
 
@@ -106,3 +107,26 @@ def test_a_webhook_that_is_no_address_is_refused_at_the_door(history, monkeypatc
     with pytest.raises(ConfigError, match="DESK_HOOK, which holds no http") as told:
         Alerts(history, "DESK_HOOK")
     assert value in (None, "") or value not in str(told.value)
+
+
+def test_an_address_that_is_malformed_is_not_told_to_anybody(history, monkeypatch, capfd, caplog) -> None:
+    """A space in it: the thread died with the secret path in its traceback."""
+    monkeypatch.setenv("DESK_HOOK", "http://127.0.0.1:9/hooks/T0 S3CRET\n")
+    alerts = Alerts(history, "DESK_HOOK")
+    alerts.tell(NOON, "live", "live-1", "late")
+    alerts.close()
+    assert "S3CRET" not in caplog.text + "".join(capfd.readouterr())
+    assert [a.text for a in history.alerts()] == ["late"]
+
+
+def test_a_journal_that_does_not_take_it_keeps_nobody_from_being_told(receiver, monkeypatch) -> None:
+    monkeypatch.setenv("DESK_HOOK", receiver.url)
+
+    class Locked:
+        def alert(self, alert: Alert) -> None:
+            raise JournalError("journal desk.db is locked")
+
+    alerts = Alerts(Locked(), "DESK_HOOK")  # type: ignore[arg-type]
+    alerts.tell(NOON, "live", "live-1", "lost")
+    alerts.close()
+    assert [told["text"][-10:] for _, told in receiver.told] == ["live: lost"]

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -269,3 +270,28 @@ def test_another_day_of_a_rehearsal_is_the_same_engine(tmp_path) -> None:
     assert same_engine(later)
     assert not same_engine(other)
     assert not same_engine(real)
+
+
+@pytest.mark.parametrize(("trades", "again"), [("b1", True), ("b2", False), (None, False)])
+def test_an_engine_that_was_left_with_another_bundle_is_started_anew(tmp_path, monkeypatch, trades, again) -> None:
+    """Held through the night, it would have traded on with what was since replaced or rolled back."""
+    monkeypatch.setattr(
+        live, "load_system", lambda settings, simulated: SimpleNamespace(bundle=SimpleNamespace(id="b2"))
+    )
+    monkeypatch.setattr(live, "stop_gateway", lambda folder: True)
+
+    class Held(Played):
+        def status(self) -> dict[str, Any]:
+            now = super().status()
+            return {**now, "systems": {"main": {"mode": "LIVE", "bundle": trades}}} if now["alive"] else now
+
+        def stop(self, reason: str = "", timeout_s: float = 30.0) -> dict[str, Any]:
+            self.done.append("stop")
+            self.alive = False
+            return {"phase": "stopped", "alive": False}
+
+    client = Held(tmp_path / "live")
+    client.folder.mkdir()
+    client.start()
+    asyncio.run(follow(client, until=UNTIL))
+    assert client.done == ["start", *(["stop"] if again else []), "start", "stop"]

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 from tests.schedule.books import book, spec, start, wait_for
 from workbench.engine.locks import FileLock
+from workbench.schedule.engine import Stopper
 from workbench.schedule.history import RunState
 from workbench.schedule.runner import is_running, read_outcome, run
+from workbench.schedule.scheduler import launch
 
 BUSY = "import pathlib, time\npathlib.Path(mark).touch()\ntime.sleep(120)"
 AWAITING = "import asyncio, pathlib\npathlib.Path(mark).touch()\nawait asyncio.sleep(120)"
@@ -147,3 +153,51 @@ def test_a_heartbeat_is_seen_while_it_runs(tmp_path) -> None:
     finally:
         process.terminate()
         process.wait(40)
+
+
+def test_what_nobody_foresaw_is_told_and_recorded(tmp_path) -> None:
+    """A kernel that is not installed: the run looked killed, and left neither outcome nor parameters."""
+    path = book(tmp_path, "strange", "1")
+    made = nbformat.read(path, 4)
+    made.metadata["kernelspec"]["name"] = "no-such-kernel"
+    nbformat.write(made, path)
+    folder = spec(tmp_path, path)
+    outcome = run(folder)
+    assert outcome.state is RunState.FAILED
+    assert "NoSuchKernel" in outcome.reason
+    assert "Traceback" in (folder / "log.txt").read_text()
+    assert {"parameters.json", "config.json", "versions.json", "log.txt"} <= set(outcome.files)
+
+
+def test_the_digests_are_of_what_stays(tmp_path) -> None:
+    """The process says its reason when the digests are made: its last words have none."""
+    folder = spec(tmp_path, book(tmp_path, "bad", "raise ValueError('no such price')"))
+    assert launch(folder).wait(60) == 1
+    assert "no such price" in (folder / "runner.log").read_text()
+    files = read_outcome(folder).files
+    assert set(files) > {"01_bad.ipynb", "01_bad.html", "run.json"}
+    for name, digest in files.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
+
+
+def test_a_kernel_that_does_not_stop_is_killed_with_what_it_started() -> None:
+    """Workers of a training would go on, beside the ones of the next attempt."""
+    inner = (
+        "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); time.sleep(300)"
+    )
+    script = f"import signal, subprocess, sys\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n" \
+             f"subprocess.run([sys.executable, '-c', {inner!r}])"  # fmt: skip
+    kernel = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True)
+    kernel.stdout.readline()
+    (worker,) = psutil.Process(kernel.pid).children()
+    try:
+        stopper = Stopper(grace_s=0.05)
+        stopper.runs(kernel.pid)
+        stopper.stop("the time was over")
+        kernel.wait(10)
+        worker.wait(10)
+    finally:
+        for process in (kernel, worker):
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                process.kill()
+        kernel.stdout.close()

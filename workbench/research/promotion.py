@@ -101,10 +101,16 @@ def promote_if_green(root: Path, key: Path | None = None) -> Outcome | None:
     if found.id == promoted(ws.blenders_dir):
         return None
     _refuse_taken_back(ws, found)
+    before = promoted(ws.blenders_dir)
     report = _examined(ws, found, path)
     if report.verdict != GREEN:
         raise ArtifactError(f"candidate {found.id} is {report.verdict} and is not promoted by itself: {_why(report)}")
     private = load_key(path, secret)
+    if (now := promoted(ws.blenders_dir)) != before:
+        raise ArtifactError(
+            f"while candidate {found.id} was examined, {now or 'nothing'} was put in force instead of "
+            f"{before or 'nothing'}: nothing is promoted by itself before it is examined again"
+        )
     sign(found, private, note=f"automatic: all {len(report.checks)} checks passed", signed_at=time.time_ns())
     return {**_told(ws, found, private.public_key()), **_about(ws, report)}
 

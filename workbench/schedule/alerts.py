@@ -8,10 +8,12 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from urllib.parse import urlsplit
 
 from workbench.core.calendar import iso_time
 from workbench.core.errors import ConfigError
+from workbench.journal import JournalError
 from workbench.logs import logger, redact
 from workbench.schedule.history import Alert, History
 
@@ -29,7 +31,7 @@ class Alerts:
         self._history, self._url, self._log = history, "", logger("schedule")
         self._posts: list[threading.Thread] = []  # under way
         if webhook:
-            self._url = os.environ.get(webhook, "")
+            self._url = os.environ.get(webhook, "").strip()
             if urlsplit(self._url).scheme not in ("http", "https"):
                 raise ConfigError(
                     f"desk.webhook names the environment variable {webhook}, which holds no http(s) URL; set it, or "
@@ -40,7 +42,10 @@ class Alerts:
         """Write an alert and pass it on."""
         told = redact(text)
         self._log.error("alert", job=job, run=run, text=told)
-        self._history.alert(Alert(at, job, run, told))
+        try:
+            self._history.alert(Alert(at, job, run, told))
+        except JournalError as error:  # people are told all the same
+            self._log.error("alert not journaled", error=str(error))
         if self._url:
             message = f"workbench, {iso_time(at)}: {job}: {told}"
             post = threading.Thread(target=self._post, args=(message,), name="webhook", daemon=True)
@@ -59,5 +64,7 @@ class Alerts:
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # the scheme was checked
                 pass
+        except HTTPException as error:  # its text may hold the address, which is a secret
+            self._log.warning("webhook not reached", error=type(error).__name__)
         except (urllib.error.URLError, OSError, ValueError) as error:
             self._log.warning("webhook not reached", error=redact(str(error)))

@@ -1,7 +1,8 @@
 """The papermill engine "workbench": it stops cleanly, tells how far it is, and keeps what a stopped notebook had.
 
 papermill's own engine leaves the kernel without a word when it is stopped. Here a stop interrupts the running cell,
-waits for `grace_s` and then kills the kernel: the cells that ran are saved with their outputs either way.
+waits for `grace_s` and then kills the kernel with what it started: the cells that ran are saved with their outputs
+either way.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Stopper:
     def _kill(self, kernel: int) -> None:
         with self._lock:
             if self._kernel == kernel:
-                _send(kernel, signal.SIGKILL)
+                _send_all(kernel, signal.SIGKILL)
 
 
 class NotebookEngine(NBClientEngine):
@@ -120,6 +121,15 @@ class _Client(PapermillNotebookClient):
 def register() -> None:
     """Let papermill know the engine."""
     papermill_engines.register(NAME, NotebookEngine)
+
+
+def _send_all(pid: int, what: signal.Signals) -> None:
+    """To the process and what it started, which shares its group; an engine has a session of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, what)
+        else:
+            os.kill(pid, what)
 
 
 def _send(pid: int, what: signal.Signals) -> None:

@@ -129,9 +129,10 @@ class History:
         """The runs that were started and did not end, as far as anybody wrote."""
         return tuple(r for r in self.runs() if r.state is RunState.RUNNING)
 
-    def alerts(self, limit: int = 100) -> tuple[Alert, ...]:
-        """The newest alerts, newest first."""
-        return tuple(Alert(**e.payload) for e in self._journal.read("alert", newest_first=True, limit=limit))
+    def alerts(self, limit: int = 100, *, run: str = "") -> tuple[Alert, ...]:
+        """The newest alerts, newest first; `run`: of one run alone."""
+        found = self._journal.read("alert", ref=run or None, newest_first=True, limit=limit)
+        return tuple(Alert(**e.payload) for e in found)
 
     def close(self) -> None:
         """Close every connection."""

@@ -20,10 +20,14 @@ def command(schedule: Path) -> list[str]:
 def systemd_unit(schedule: Path) -> str:
     """A unit for ``~/.config/systemd/user/workbench-schedule.service``.
 
+    A user's units start with the machine, and outlive a log out, only after ``loginctl enable-linger``. What notebooks
+    and webhook need of the environment stands in a file beside the keys, for systemd has none of a shell's.
+
     KillMode=mixed: SIGTERM goes to the scheduler alone, which stops its notebooks in good order. Engines are started in
     units of their own, so that stopping this one leaves them to the policy of their job.
     """
     return f"""\
+# once, so that it starts with the machine and outlives your log out: loginctl enable-linger
 [Unit]
 Description=workbench schedule {schedule.resolve()}
 After=network-online.target
@@ -32,6 +36,7 @@ StartLimitBurst=5
 
 [Service]
 Type=exec
+EnvironmentFile=-%h/.config/workbench/schedule.env
 WorkingDirectory={schedule.resolve().parent}
 ExecStart={shlex.join(command(schedule))}
 KillMode=mixed

@@ -34,6 +34,7 @@ from workbench.engine.modes import COMMANDS, Mode
 from workbench.engine.plan import EnginePlan
 from workbench.engine.process import PLAN, journal_address
 from workbench.engine.simulation import stop_gateway
+from workbench.engine.systems import load_system
 from workbench.journal import SqlJournal
 
 RUN_VARIABLE = "WORKBENCH_RUN"
@@ -45,6 +46,10 @@ READY_S = 900.0
 SILENT_S = 60.0
 """Real seconds without a heartbeat after which a process that still runs is given up; its watchdog ends it before."""
 REPLAY = "replay:"
+
+
+class EngineStopped(WorkbenchError):
+    """Somebody else stopped the engine, and sees to it."""
 
 
 def system_of(config: str, start: str = "") -> LiveTradingManager:
@@ -72,7 +77,8 @@ async def follow(
 ) -> dict[str, Any]:
     """Trade until the engine's market clock passes `until`, then stop the engine; its last status while it traded.
 
-    Starts the engine, or attaches to the very same one. `until`: ISO time, UTC; empty: the close of the session that
+    Starts the engine, or attaches to the very same one; one that another bundle was put in force beside is started
+    anew: orders cancelled, positions kept. `until`: ISO time, UTC; empty: the close of the session that
     is open or comes next. `left`: what becomes of the engine if this process dies or is interrupted: "hold" or
     "flatten"; empty: "hold" in a run of the schedule, and otherwise no sign of life is left. `show` gets the status
     once a second. At the end orders are cancelled, positions kept, and a simulated gateway ends with its books kept.
@@ -83,10 +89,14 @@ async def follow(
     policy, wanted = left or ("hold" if run else ""), _utc(until) if until else None
     client.folder.mkdir(parents=True, exist_ok=True)
     who = Follower(run or getpass.getuser(), policy, time.time_ns()) if policy else None
-    with _silence(client.folder) if who is None else _Signs(client.folder, who):
-        await asyncio.to_thread(_begin, client)
-        end = closing(_utc(client.status()["time"])) if wanted is None else wanted
-        status = await _watch(client, iso_time(end), show)
+    try:
+        with _silence(client.folder) if who is None else _Signs(client.folder, who):
+            await asyncio.to_thread(_begin, client)
+            end = closing(_utc(client.status()["time"])) if wanted is None else wanted
+            status = await _watch(client, iso_time(end), show)
+    except EngineStopped:
+        following.let_go(client.folder)  # after the last sign of life, which would be left behind
+        raise
     following.let_go(client.folder)
     await asyncio.to_thread(_end, client)
     return status
@@ -143,8 +153,9 @@ def _at(base: Path, path: str) -> str:
 def _begin(client: EngineClient) -> None:
     """An engine that trades; one that only a follower's end has put into EMERGENCY is resumed."""
     status = client.status()
-    if status["alive"] and status["plan"] != client.plan.digest and same_engine(client):
-        _end(client)  # a rehearsal that goes on with another day: its gateway's clock begins there
+    moved = status["alive"] and status["plan"] != client.plan.digest and same_engine(client)
+    if moved or (status["alive"] and status["plan"] == client.plan.digest and _outdated(client, status)):
+        _end(client)  # a rehearsal that goes on with another day, or an engine that was left with yesterday's bundle
     client.start()
     status = client.wait(READY_S)
     for system in abandoned_systems(client.plan):
@@ -154,14 +165,20 @@ def _begin(client: EngineClient) -> None:
                 raise WorkbenchError(f"{system} was flattened because nobody followed it, and resume was not: {told}")
 
 
+def _outdated(client: EngineClient, status: dict[str, Any]) -> bool:
+    """Whether the engine that runs trades another bundle than the one that is in force, which was checked."""
+    trades = {name: told.get("bundle") for name, told in status["systems"].items()}
+    own = ((trades.get(s.system.name), s) for s in client.plan.systems)
+    return any(now and now != load_system(s, simulated=not s.broker.host).bundle.id for now, s in own)
+
+
 async def _watch(client: EngineClient, until: str, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Look once a second until the market's clock passes `until`; the last status."""
     while True:
         status = client.status()
         show(status)
         if status["phase"] == "stopped":
-            following.let_go(client.folder)  # whoever stopped it sees to it
-            raise WorkbenchError(f"the engine was stopped by somebody else before {until}; its positions are kept")
+            raise EngineStopped(f"the engine was stopped by somebody else before {until}; its positions are kept")
         if status["phase"] in ("failed", "dead", "none") and not _may_recover(status):
             raise WorkbenchError(
                 f"the engine is {status['phase']}: {status.get('error') or 'it said nothing'}. Its watchdog cancels "

@@ -29,7 +29,7 @@ def run_now(notebook: str, words: Mapping[str, str], desk: Path) -> Run | None:
     job = Job(name=NAME, notebooks=(path.stem,), cron="0 0 1 1 *", lock=f"{NAME}-{now}", parameters=given)
     schedule = Schedule(desk=Desk(folder=str(desk.resolve()), notebooks=str(path.parent)), jobs=(job,))
     with History(desk / JOURNAL) as history:
-        return Scheduler(schedule, history).attempt(job, _now(now))
+        return Scheduler(schedule, history).once(job, _now(now))
 
 
 def _now(now: int) -> Due:

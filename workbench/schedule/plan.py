@@ -53,7 +53,7 @@ class Job(Branch):
     timeout: str = "4h"
     retries: int = Field(0, ge=0, le=10)
     backoff: str = "5m"
-    lock: str = ""
+    lock: str = Field("", pattern=r"^([a-z][a-z0-9-]{0,63})?$")
     promote: bool = False
     parameters: dict[str, Any] = Field(default_factory=dict)
 

@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -36,7 +37,11 @@ from workbench.schedule.history import RunState
 from workbench.schedule.page import page
 
 SPEC, OUTCOME, PROGRESS, LOG, LOCK = "run.json", "outcome.json", "progress.json", "log.txt", "run.lock"
+LAST_WORDS = "runner.log"
+"""What the process itself says, to its very end: no digest can be of it."""
 BEAT_S = 1.0
+START_S = 60.0
+"""Real seconds that a process may take to its first heartbeat."""
 EXIT = {RunState.SUCCEEDED: 0, RunState.FAILED: 1, RunState.STOPPED: 2, RunState.TIMED_OUT: 3}
 RUN_VARIABLE = "WORKBENCH_RUN"
 """Environment variable by which a notebook knows the run that it is part of."""
@@ -101,7 +106,11 @@ def run(folder: Path) -> Outcome:
         stack.enter_context(_stopped_by_signals(stopper))
         stack.enter_context(_time_limit(stopper, spec.timeout_s))
         told = stack.enter_context(_Progress(folder, spec))
-        state, reason = _locked(spec, folder, stopper, told, _Redacted(log))
+        try:
+            state, reason = _locked(spec, folder, stopper, told, _Redacted(log))
+        except Exception as error:  # noqa: BLE001 -- the outermost boundary: who says nothing is taken for killed
+            _Redacted(log).write(traceback.format_exc())
+            state, reason = RunState.FAILED, redact(f"{type(error).__name__}: {error}")
     _describe(folder, spec)
     outcome = Outcome(state, reason, round(time.monotonic() - begun, 3), _digests(folder))
     _write(folder / OUTCOME, {**asdict(outcome), "digest": outcome.digest})
@@ -118,7 +127,9 @@ def read_outcome(folder: Path) -> Outcome | None:
 
 
 def is_running(folder: Path) -> bool:
-    """Whether the process of that run lives."""
+    """Whether the process of that run lives, or has just been started and is not up yet."""
+    if _starts(folder):
+        return True
     lock = FileLock(folder / LOCK, "the run")
     try:
         lock.acquire()
@@ -134,12 +145,23 @@ def silent_s(folder: Path) -> float:
     return (time.time_ns() - told["beat"]) / 1e9 if told else 0.0
 
 
-def end_run(folder: Path) -> None:
-    """Ask a run to stop, if it lives: its notebook is interrupted and what it had is kept."""
+def end_run(folder: Path) -> bool:
+    """Ask a run to stop: its notebook is interrupted and what it had is kept. Whether there was one to ask."""
     told = _read_progress(folder)
-    if told and is_running(folder):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(told["pid"], signal.SIGTERM)
+    if not told or not is_running(folder):
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(told["pid"], signal.SIGTERM)
+    return True
+
+
+def _starts(folder: Path) -> bool:
+    """Whether its process may still be importing: it was described a moment ago, and nothing is heard of it."""
+    try:
+        age = time.time() - (folder / SPEC).stat().st_mtime
+    except FileNotFoundError:
+        return False
+    return 0 <= age < START_S and not any((folder / name).exists() for name in (PROGRESS, OUTCOME))
 
 
 def _read_progress(folder: Path) -> dict[str, Any]:
@@ -262,7 +284,8 @@ class _Progress:
 
     def _beat(self) -> None:
         while True:
-            _write(self._path, {**self._state, "beat": time.time_ns()})
+            with contextlib.suppress(OSError):  # a disk that is full: the next beat may be written again
+                _write(self._path, {**self._state, "beat": time.time_ns()})
             if self._end.wait(BEAT_S):
                 return
 
@@ -300,7 +323,7 @@ def _describe(folder: Path, spec: Spec) -> None:
 
 def _digests(folder: Path) -> dict[str, str]:
     """Of everything that stays as it is now."""
-    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name not in (OUTCOME, PROGRESS, LOCK))
+    files = sorted(p for p in folder.iterdir() if p.is_file() and p.name not in (OUTCOME, PROGRESS, LOCK, LAST_WORDS))
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 

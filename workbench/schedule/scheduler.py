@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice, takewhile
 from pathlib import Path
@@ -25,13 +25,14 @@ from workbench.core.calendar import iso_time
 from workbench.core.errors import WorkbenchError
 from workbench.core.units import NS_PER_MINUTE, NS_PER_SECOND
 from workbench.engine.locks import FileLock
+from workbench.logs import redact
 from workbench.research.promotion import promote_if_green
 from workbench.schedule.alerts import Alerts
 from workbench.schedule.clock import DeskClock, MachineClock
 from workbench.schedule.history import RETRIED, History, Run, RunState
 from workbench.schedule.parameters import known_parameters
 from workbench.schedule.plan import Job, Schedule
-from workbench.schedule.runner import Spec, Step, end_run, is_running, read_outcome, silent_s
+from workbench.schedule.runner import LAST_WORDS, Spec, Step, end_run, is_running, read_outcome, silent_s
 from workbench.schedule.times import Due
 
 LOOK_S = 0.2
@@ -70,11 +71,11 @@ class Scheduler:
     def start(self) -> None:
         """Take over what runs, see to what was due meanwhile, and wait for what comes. Returns at once."""
         self._lock.acquire()
-        for run in self.history.running():
+        now, running = self.clock.now(), self.history.running()
+        for run in running:
             self._take_over(run)
-        now = self.clock.now()
         for job in self.schedule.jobs:
-            self._catch_up(job, now)
+            self._catch_up(job, now, begun=any(run.job == job.name for run in running))
         self._timer.start()
         self._timer.add_job(self._look, "interval", seconds=LOOK_S, coalesce=True)
 
@@ -134,30 +135,40 @@ class Scheduler:
                         self._arm(job, self._armed[job.name].at - 1)
 
     def _fire(self, job: Job, due: Due) -> None:
-        self._arm(job, due.at)
-        self._handle(job, due)
+        with self._state:  # between the two a rehearsal would see nothing to wait for, and skip past what is due
+            self._spawn(job.name, self._see_to, job, due)
+            self._arm(job, due.at)
 
-    def _catch_up(self, job: Job, now: int) -> None:
-        """What was due since the last time that anybody saw to: the newest may still be started, the rest is missed."""
+    def _catch_up(self, job: Job, now: int, *, begun: bool) -> None:
+        """What was due since the last time that anybody saw to: the newest may still be started, the rest is missed.
+
+        `begun`: its last run was taken over. One that was to be tried again when the scheduler ended still is.
+        """
         last = self.history.last(job.name)
         if last is not None:
+            if not begun and self._may_go_on(job, last):
+                self._spawn(job.name, self._afterwards, job, due_of(job, last), last)
             due = list(islice(takewhile(lambda d: d.at <= now, job.times.after(last.due)), 10_000))
             for missed in due[:-1][-MOST_MISSED:]:
                 self._record(_new(job, missed).over(RunState.MISSED, "no scheduler ran when it was due", now))
             if len(due) > 1:
                 self.alerts.tell(now, job.name, "", f"missed {len(due) - 1} times while no scheduler ran")
             if due:
-                self._handle(job, due[-1])
+                self._spawn(job.name, self._see_to, job, due[-1])
         self._arm(job, now)
 
     # ---- one time that a job is due ---------------------------------------------------------------------------
 
-    def _handle(self, job: Job, due: Due) -> None:
-        """See to it in a thread of its own."""
-        self._spawn(self._see_to, job, due)
+    def _spawn(self, job: str, what: Callable[..., object], *arguments: Any) -> None:
+        """Do it in a thread of its own; what goes wrong there is told."""
 
-    def _spawn(self, what: Any, *arguments: Any) -> None:
-        thread = threading.Thread(target=what, args=arguments, name=arguments[0].name, daemon=True)
+        def told() -> None:
+            try:
+                what(*arguments)
+            except (WorkbenchError, OSError) as error:
+                self.alerts.tell(self.clock.now(), job, "", f"not seen to: {error}")
+
+        thread = threading.Thread(target=told, name=job, daemon=True)
         with self._state:
             self._handlers.append(thread)
             thread.start()
@@ -168,26 +179,34 @@ class Scheduler:
         if self.history.known(run.id):
             return
         patience = job.span("misfire")
-        while why := self._why_not(job):
+        while why := self._lacking_any(job) or self._blocked(job, run):
             if self.clock.now() - due.at > patience:
                 self._leave_out(run, RunState.SKIPPED, why)
                 return
             if self._end.wait(LOOK_S):
                 return  # the next scheduler sees to it
-        late = self.clock.now() - due.at
-        if late > patience:
-            self._leave_out(run, RunState.MISSED, f"{late / NS_PER_MINUTE:.0f} min late, more than {job.misfire}")
-            return
-        if late > LATE_NS * self.clock.speed:
-            self.alerts.tell(self.clock.now(), job.name, run.id, f"starts {late / NS_PER_MINUTE:.0f} min late")
-        self._attempts(job, due, run)
+        with self._runs(job, run):
+            late = self.clock.now() - due.at
+            if self._end.is_set():
+                return
+            if late > patience:
+                self._leave_out(run, RunState.MISSED, f"{late / NS_PER_MINUTE:.0f} min late, more than {job.misfire}")
+                return
+            if late > LATE_NS * self.clock.speed:
+                self.alerts.tell(self.clock.now(), job.name, run.id, f"starts {late / NS_PER_MINUTE:.0f} min late")
+            over = self.attempt(job, due)
+        self._afterwards(job, due, over)
 
-    def _why_not(self, job: Job) -> str:
-        """What `job` still waits for; empty where it may start."""
+    def _blocked(self, job: Job, run: Run) -> str:
+        """What holds the lock of `job`; empty where nothing does, and then `run` holds it."""
         with self._state:
             blocking = next((r.id for j, r in self._alive.values() if j.locked == job.locked), "")
-        if blocking:
-            return f"{blocking} still runs, and shares the lock {job.locked}"
+            if not blocking:
+                self._alive[run.id] = (job, run)
+        return f"{blocking} still runs, and shares the lock {job.locked}" if blocking else ""
+
+    def _lacking_any(self, job: Job) -> str:
+        """What `job` needs and lacks; empty where it lacks nothing."""
         return next(filter(None, (self._lacking(job, need) for need in job.after)), "")
 
     def _lacking(self, job: Job, need: str) -> str:
@@ -195,6 +214,9 @@ class Scheduler:
         last = self.history.last(need)
         if last is None:
             return f"{need} has never run"
+        newer = next(self.schedule.job(need).times.after(last.due), None)
+        if newer is not None and newer.at <= self.clock.now():
+            return f"{need} was due at {iso_time(newer.at)} and has not run since"
         if last.state is not RunState.SUCCEEDED:
             return f"{need} {last.state}{': ' + last.reason if last.reason else ''}"
         old = self.clock.now() - last.ended
@@ -211,18 +233,54 @@ class Scheduler:
     # ---- one run ----------------------------------------------------------------------------------------------
 
     def attempt(self, job: Job, due: Due, number: int = 1) -> Run | None:
-        """Run it once, now, and wait; None where the scheduler is stopped and the run does not end."""
-        return self._watch(job, self._launch(job, due, _new(job, due, number)))
+        """Run it once, now, and wait; None where the scheduler is stopped and the run does not end.
 
-    def _attempts(self, job: Job, due: Due, run: Run) -> None:
-        """Run it, and again where it failed and may be tried again."""
-        while True:
-            over = self.attempt(job, due, run.attempt)
-            if over is not None and over.state is RunState.SUCCEEDED and job.promote:
+        What cannot be started at all has failed.
+        """
+        run = _new(job, due, number)
+        with self._runs(job, run):
+            try:
+                run, process = self._launch(job, due, run)
+            except (WorkbenchError, OSError) as error:
+                over = run.over(RunState.FAILED, redact(f"it could not be started: {error}"), self.clock.now())
+                if not self.history.known(run.id):
+                    self._record(over)
+                return over
+            return self._watch(job, run, process)
+
+    def once(self, job: Job, due: Due, number: int = 1) -> Run | None:
+        """`attempt` for a person who waits: SIGTERM and SIGINT end the run in good order."""
+        with _signals(self._end):
+            over = self.attempt(job, due, number)
+        self.alerts.close()
+        return over
+
+    def _go_on(self, job: Job, run: Run) -> None:
+        """Watch a run that lives already."""
+        with self._runs(job, run):
+            over = self._watch(job, run)
+        self._afterwards(job, due_of(job, run), over)
+
+    def _afterwards(self, job: Job, due: Due, over: Run | None) -> None:
+        """What follows from how a run ended: a candidate is put in force, or it is tried again."""
+        while over is not None:
+            if over.state is RunState.SUCCEEDED and job.promote:
                 self._promote(job, over)
-            if over is None or not self._again(job, over):
+            if not self._again(job, over):
                 return
             run = _new(job, due, over.attempt + 1)
+            while self._blocked(job, run):
+                if self._end.wait(LOOK_S):
+                    return
+            with self._runs(job, run):
+                if self._end.is_set() or self.history.known(run.id):  # a person has tried meanwhile
+                    return
+                over = self.attempt(job, due, run.attempt)
+
+    def _may_go_on(self, job: Job, over: Run) -> bool:
+        """Whether a run that ended while no scheduler saw to it may be tried again: as long as it may still start."""
+        late = self.clock.now() - over.due
+        return over.state in RETRIED and over.attempt <= job.retries and late <= job.span("misfire")
 
     def _again(self, job: Job, over: Run) -> bool:
         """Whether to try again after `over`, once the wait for it is over."""
@@ -245,37 +303,43 @@ class Scheduler:
         self.alerts.tell(self.clock.now(), job.name, over.id, told)
 
     def _launch(self, job: Job, due: Due, run: Run) -> tuple[Run, subprocess.Popen[bytes]]:
-        """Start its process; it is in the journal before it runs."""
+        """Start its process; it is in the journal before it runs, and its folder is new.
+
+        :class:`WorkbenchError` for a live session that is over: its engine would trade another one.
+        """
+        if job.kind == "live" and job.ends(due) <= self.clock.now():
+            raise WorkbenchError(
+                f"the session of {due.session} was to end at {iso_time(job.ends(due))}, and that is over"
+            )
         folder = run_folder(self.folder, run)
         run = replace(run, started=self.clock.now(), folder=str(folder))
         steps = tuple(Step(str(n), self._parameters(job, n, due)) for n in self.schedule.notebooks(job))
         left = max(job.ends(due) - self.clock.now(), 0) if job.kind == "live" else 0
         limit = left + job.span("timeout")
-        config = {"desk": self.schedule.desk.model_dump(mode="json"), "job": job.model_dump(mode="json")}
+        desk = {name: redact(value) for name, value in self.schedule.desk.model_dump(mode="json").items()}
+        config = {"desk": desk, "job": job.model_dump(mode="json")}
         lock = str(self.folder / "locks" / f"{job.locked}.lock")
         spec = Spec(run.id, job.name, run.session, steps, limit / NS_PER_SECOND / self.clock.speed, lock, config)
-        self._record(run)
         spec.write(folder)
+        self._record(run)
         return run, launch(folder)
 
-    def _watch(self, job: Job, launched: tuple[Run, subprocess.Popen[bytes] | None]) -> Run | None:
+    def _watch(self, job: Job, run: Run, process: subprocess.Popen[bytes] | None = None) -> Run | None:
         """Follow a run to its end and record it; None where the scheduler ends before it."""
-        run, process = launched
-        folder, silent, told_to_end = Path(run.folder), False, 0.0
-        with self._runs(job, run):
-            while process.poll() is None if process is not None else is_running(folder):
-                if self._end.is_set() and not told_to_end:
-                    told_to_end = time.monotonic()
-                    end_run(folder)
-                if told_to_end and time.monotonic() - told_to_end > GRACE_S:
+        folder, silent, told_to_end, ending = Path(run.folder), False, False, 0.0
+        while process.poll() is None if process is not None else is_running(folder):
+            if self._end.is_set():
+                ending = ending or time.monotonic()
+                told_to_end = told_to_end or end_run(folder)  # one that has just been started does not hear yet
+                if time.monotonic() - ending > GRACE_S:
                     return None
-                if (silent_s(folder) > SILENT_S) is not silent:
-                    silent = not silent
-                    if silent:
-                        self.alerts.tell(self.clock.now(), job.name, run.id, f"no heartbeat for {SILENT_S:g} s")
-                time.sleep(LOOK_S)
-            over = ended(run, self.clock.now())
-            self._record(over)
+            if (silent_s(folder) > SILENT_S) is not silent:
+                silent = not silent
+                if silent:
+                    self.alerts.tell(self.clock.now(), job.name, run.id, f"no heartbeat for {SILENT_S:g} s")
+            time.sleep(LOOK_S)
+        over = ended(run, self.clock.now())
+        self._record(over)
         return over
 
     @contextlib.contextmanager
@@ -286,17 +350,25 @@ class Scheduler:
             yield
         finally:
             with self._state:
-                del self._alive[run.id]
+                self._alive.pop(run.id, None)
 
     def _take_over(self, run: Run) -> None:
-        """A run that another scheduler started: watch it on, or say what became of it."""
-        known = {job.name for job in self.schedule.jobs}
-        if run.job in known and is_running(Path(run.folder)):
-            self._spawn(lambda job: self._watch(job, (run, None)), self.schedule.job(run.job))
+        """A run that another scheduler started: watch it on, or say what became of it.
+
+        What is no job of the schedule, or of it no more, is seen to by whoever runs it as long as it lives.
+        """
+        job = next((job for job in self.schedule.jobs if job.name == run.job), None)
+        if is_running(Path(run.folder)):
+            if job is not None:
+                with self._state:
+                    self._alive[run.id] = (job, run)
+                self._spawn(job.name, self._go_on, job, run)
             return
         over = ended(run, self.clock.now())
         self._record(over)
-        if over.state is not RunState.SUCCEEDED:
+        if job is not None and (over.state is RunState.SUCCEEDED or self._may_go_on(job, over)):
+            self._spawn(job.name, self._afterwards, job, due_of(job, over), over)
+        elif over.state is not RunState.SUCCEEDED:
             self.alerts.tell(self.clock.now(), run.job, run.id, f"{over.state}: {over.reason}")
 
     def _parameters(self, job: Job, notebook: Path, due: Due) -> dict[str, Any]:
@@ -309,6 +381,12 @@ class Scheduler:
         self.history.record(run, self.clock.now())
 
 
+def due_of(job: Job, run: Run) -> Due:
+    """When `run` was due; where the schedule names another time by now, what its record knows of it."""
+    found = next(takewhile(lambda d: d.at <= run.due, job.times.after(run.due - 1)), None)
+    return found or Due(run.due, *(run.session,) * 3)
+
+
 def run_folder(desk: Path, run: Run) -> Path:
     """Where a run leaves its record."""
     return desk / "runs" / run.job / run.id
@@ -316,7 +394,7 @@ def run_folder(desk: Path, run: Run) -> Path:
 
 def launch(folder: Path) -> subprocess.Popen[bytes]:
     """Start the run that is described in `folder`, in a session of its own: it outlives this process."""
-    with (folder / "runner.log").open("ab") as log:
+    with (folder / LAST_WORDS).open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "workbench.schedule.runner", str(folder)],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
