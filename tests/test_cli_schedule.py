@@ -105,7 +105,7 @@ def test_a_unit_and_a_line_for_crontab_name_this_schedule(desk: Path) -> None:
     code, told = call("schedule", "install", "--dry-run")
     assert code == 0
     assert f"schedule run --file {desk / 'schedule.toml'}" in told
-    assert "KillMode=mixed" in told
+    assert "KillMode=process" in told
     assert f"@reboot cd {desk}" in told
 
 

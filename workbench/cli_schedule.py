@@ -159,8 +159,9 @@ def retry(run_id: RunId, file: File = DEFAULT, as_json: Json = False) -> None:
 
     Example: workbench schedule retry train-20260302T230000-1
     """
+    from workbench.schedule.attempts import due_of
     from workbench.schedule.history import RunState
-    from workbench.schedule.scheduler import Scheduler, due_of
+    from workbench.schedule.scheduler import Scheduler
 
     schedule = _schedule(file)
     with _history(schedule) as found:

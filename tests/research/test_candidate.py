@@ -219,6 +219,10 @@ def test_weights_that_moved_too_far_are_red(job):
     most = changed(found, blender=fits(found, **{"15m": {**two, "weights": [0.4, 0.6]}}))
     told = "at most 60% of a blend moved to other models (bound 50%); 15m: 60%"
     assert checks.weights(found, most, BOUNDS) == (False, told)
+    none = changed(found, blender=fits(found, **{"15m": {**two, "weights": [0.0, 0.0]}}))
+    passed, told = checks.weights(found, none, BOUNDS)  # nothing is known of how far it moved
+    assert passed is None
+    assert told.endswith("15m: one of the blends has no weights")
 
 
 def test_a_horizon_that_begins_or_ceases_to_trade_is_for_a_person_to_see(job):

@@ -16,7 +16,8 @@ import pytest
 from tests.schedule.books import book
 from tests.schedule.test_scheduler import JOBS, SPEED, desk, ns, until
 from workbench.cli_schedule import rehearse
-from workbench.core.errors import ConfigError
+from workbench.core.errors import ConfigError, WorkbenchError
+from workbench.schedule import attempts
 from workbench.schedule import scheduler as module
 from workbench.schedule.clock import RehearsalClock
 from workbench.schedule.history import Alert, Run, RunState
@@ -73,7 +74,8 @@ def test_two_jobs_of_one_lock_that_are_due_at_once_run_one_after_the_other(desk)
 
 def test_a_run_that_was_taken_over_is_told_of_and_tried_again(desk, tmp_path, monkeypatch) -> None:
     lives = threading.Event()
-    monkeypatch.setattr(module, "is_running", lambda folder: not lives.is_set())
+    for where in (module, attempts):
+        monkeypatch.setattr(where, "is_running", lambda folder: not lives.is_set())
     run = left(desk, tmp_path / "gone", "train", f"{MONDAY}T18:00")
     scheduler = started(desk, f"{MONDAY}T18:30")
     try:
@@ -103,17 +105,13 @@ def test_a_wait_for_the_next_attempt_outlives_the_scheduler(desk) -> None:
 def test_a_candidate_whose_training_ended_unseen_is_put_in_force(desk, tmp_path, monkeypatch) -> None:
     asked = []
     monkeypatch.setattr(module, "promote_if_green", lambda root: asked.append(root) or {"bundle": "b1"})
-    desk.write(JOBS.replace('cron = "0 10 * * sat"', 'cron = "0 10 * * sat"\npromote = true\nparameters.workspace="w"')
-               .replace('name = "weekly"\nnotebooks = ["book"]', 'name = "weekly"\nnotebooks = ["trains"]')
-               if with_workspace(desk) else "")  # fmt: skip
+    book(Path(desk.schedule.desk.notebooks), "trains", "1", parameters='workspace: str = ""  # where')
+    promoting = 'notebooks = ["trains"]\ncron = "0 10 * * sat"\npromote = true\nparameters.workspace = "w"'
+    desk.write(JOBS.replace('notebooks = ["book"]\ncron = "0 10 * * sat"', promoting))
     run = left(desk, tmp_path / "done", "weekly", "2026-02-28T10:00")
     over(Path(run.folder), *GREEN)
     desk.go("2026-02-28T12:00", "2026-02-28T13:00")
     assert asked == [Path(desk.schedule.desk.notebooks) / "w"]
-
-
-def with_workspace(desk) -> bool:
-    return book(Path(desk.schedule.desk.notebooks), "trains", "1", parameters='workspace: str = ""  # where').is_file()
 
 
 def test_a_notebook_that_a_person_runs_is_not_lost(desk, tmp_path, monkeypatch) -> None:
@@ -143,7 +141,7 @@ def test_who_just_starts_is_stopped_as_soon_as_it_hears(desk, monkeypatch) -> No
             desk.played.hold["train"].set()
         return asked[-1]
 
-    monkeypatch.setattr(module, "end_run", end)
+    monkeypatch.setattr(attempts, "end_run", end)
     desk.played.hold["train"] = threading.Event()
     scheduler = started(desk, f"{MONDAY}T17:59")
     until(lambda: desk.played.specs)
@@ -210,7 +208,7 @@ def test_a_person_who_waits_for_a_run_ends_it_with_ctrl_c(desk, monkeypatch) -> 
     """It went on in the background without a word."""
     ended: list[Path] = []
     held = desk.played.hold["check"] = threading.Event()
-    monkeypatch.setattr(module, "end_run", lambda folder: ended.append(folder) or held.set() or True)
+    monkeypatch.setattr(attempts, "end_run", lambda folder: ended.append(folder) or held.set() or True)
 
     def press() -> None:
         until(lambda: desk.played.specs)
@@ -246,8 +244,9 @@ def test_a_rehearsal_never_trades_at_a_real_broker(desk) -> None:
 
 def with_config(folder: Path) -> None:
     book(folder, "trades", "1", parameters='config: str = ""  # live.toml')
-    live = 'name = "live"\nkind = "live"\nat = "open"\nuntil = "close"\nnotebooks = ["trades"]\n'
-    text = f'[desk]\nnotebooks = "."\n[[jobs]]\n{live}parameters.config = "live.toml"\n'
+    check = 'name = "check"\nat = "open-1h"\nnotebooks = ["book"]\n'
+    live = 'name = "live"\nkind = "live"\nat = "open"\nuntil = "close"\nnotebooks = ["trades"]\nafter = ["check"]\n'
+    text = f'[desk]\nnotebooks = "."\n[[jobs]]\n{check}[[jobs]]\n{live}parameters.config = "live.toml"\n'
     (folder / "schedule.toml").write_text(text)
 
 
@@ -255,3 +254,15 @@ def test_what_was_told_of_an_old_run_is_found(desk) -> None:
     for number in range(150):
         desk.history.alert(Alert(number, "train", f"train-{number}", "failed"))
     assert [a.at for a in desk.history.alerts(run="train-7")] == [7]
+
+
+def test_a_person_too_starts_no_live_session_without_a_green_check(desk) -> None:
+    desk.played.outcome = lambda spec: (RunState.FAILED, "red") if spec.job == "check" else GREEN
+    desk.go(f"{MONDAY}T08:00", f"{MONDAY}T09:40")
+    scheduler = Scheduler(desk.schedule, desk.history, clock=RehearsalClock(ns(f"{MONDAY}T09:50"), SPEED))
+    due = Due(ns(f"{MONDAY}T09:15"), MONDAY, MONDAY, MONDAY)
+    with pytest.raises(WorkbenchError, match=r"live is not started: check failed: red\. See to that first"):
+        scheduler.once(desk.schedule.job("live"), due, 2)
+    desk.played.outcome = lambda spec: GREEN
+    assert scheduler.once(desk.schedule.job("check"), Due(ns(f"{MONDAY}T08:30"), MONDAY, MONDAY, MONDAY), 2)
+    assert scheduler.once(desk.schedule.job("live"), due, 2).state is RunState.SUCCEEDED

@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from tests.live.rig import loud_bundle, trading_settings
+from tests.schedule.books import book
 from workbench.core.calendar import iso_time
 from workbench.engine.codec import live_codec
 from workbench.engine.following import FOLLOWER
@@ -35,16 +36,21 @@ from workbench.schedule.live import system_of
 from workbench.schedule.runner import PROGRESS
 
 ROOT = Path(__file__).resolve().parents[2]
-DAY, SPEED = "2026-03-02", 120.0
+DAY, SPEED = "2026-03-02", 60.0
 SCHEDULE = """
 [desk]
 folder = "desk"
 notebooks = "{notebooks}"
 [[jobs]]
+name = "check"
+notebooks = ["{check}"]
+at = "open-1h"
+[[jobs]]
 name = "live"
 notebooks = ["09_live_session"]
 kind = "live"
 at = "open-15m"
+after = ["check"]
 until = "close"
 left = "{left}"
 misfire = "1h"
@@ -81,7 +87,8 @@ class Desk:
             data={"bar_grace_s": 30.0},
         )
         self.config.write_text(settings.to_toml())
-        told = SCHEDULE.format(notebooks=ROOT / "notebooks", left=left, config=self.config)
+        check = book(folder, "check", "1")
+        told = SCHEDULE.format(notebooks=ROOT / "notebooks", left=left, config=self.config, check=check)
         (folder / "schedule.toml").write_text(told)
         self.client: EngineClient = system_of(str(self.config), f"{DAY}T09:33").client
         self.processes: list[psutil.Process] = []
@@ -108,7 +115,7 @@ class Desk:
     @property
     def run(self) -> Run:
         with History(self.folder / "desk" / "journal.db", read_only=True) as history:
-            (run,) = history.runs()
+            (run,) = history.runs(job="live")
         return run
 
     @property

@@ -38,6 +38,8 @@ class Played(EngineClient):
         super().__init__(EnginePlan((Settings().change(live={"folder": str(folder)}, system={"symbols": ("AAA",)}),)))
         self.turn, self.looks, self.alive, self.mode = turn, 0, False, "LIVE"
         self.done: list[str] = []
+        self.end: dict[str, Any] = {"phase": "stopped", "alive": False}
+        self.sign: Any = None  # of life, while it is stopped
 
     def start(self) -> None:
         assert self.folder.is_dir()
@@ -62,10 +64,10 @@ class Played(EngineClient):
         return "done: main: LIVE"
 
     def stop(self, reason: str = "", timeout_s: float = 30.0) -> dict[str, Any]:
-        assert not (self.folder / FOLLOWER).exists(), "it is let go before it is stopped"
+        self.sign = follower(self.folder)
         self.done.append(f"stop: {reason}")
-        self.alive = False
-        return {"phase": "stopped", "alive": False}
+        self.alive = self.end["alive"]
+        return self.end
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +124,23 @@ def test_a_session_is_followed_to_its_end(tmp_path, monkeypatch) -> None:
     assert all(abs(s["at"] - time.time_ns()) < 60e9 for s in signs)
     assert follower(client.folder) is None
     assert client.done == ["start", "stop: the session is over"]
+    assert client.sign["left"] == "flatten"  # nobody has let go before the engine has ended
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        ({"phase": "trading", "alive": True}, "does not stop: it is trading"),
+        ({"phase": "failed", "alive": False, "error": "2 orders of ours"}, "left something behind: 2 orders of ours"),
+    ],
+)
+def test_an_engine_that_does_not_end_well_is_left_to_the_policy(tmp_path, end: dict[str, Any], told: str) -> None:
+    """The sign of life stays, and grows old: the engine's heart does what was left behind."""
+    client = Played(tmp_path / "live")
+    client.end = end
+    with pytest.raises(WorkbenchError, match=told):
+        asyncio.run(follow(client, until=UNTIL, left="flatten"))
+    assert follower(client.folder)["left"] == "flatten"
 
 
 @pytest.mark.parametrize(("run", "left", "expected"), [("", "", None), ("", "hold", "hold"), ("r", "", "hold")])

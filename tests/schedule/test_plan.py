@@ -96,6 +96,7 @@ def test_a_live_run_ends_with_its_session(written) -> None:
         ('until = "close+15m"', "", "live job live needs `at` and `until`"),
         ('left = "flatten"', "retries = 1", "retries=1: a live session is never retried unasked"),
         ('left = "flatten"', 'left = "panic"', "'hold' or 'flatten'"),
+        ('after = ["train"]', "", "live job live needs `after`: no session begins without a green check"),
         ('after = ["train"]', 'after = ["trian"]', "after 'trian', which is no job. Did you mean 'train'?"),
         ('name = "weekly"', 'name = "train"', "different names; train is used twice"),
         ('name = "weekly"', 'name = "We ekly"', "should match pattern"),
@@ -114,6 +115,17 @@ def test_what_is_wrong_is_said_before_anything_runs(written, old: str, new: str,
     assert old in GOOD
     with pytest.raises(ConfigError, match=told):
         Schedule.from_toml(written(GOOD.replace(old, new, 1)))
+
+
+def test_the_check_is_of_what_is_traded(written) -> None:
+    path = written(GOOD)
+    for name in ("one", "two"):
+        notebook(path.parent / "books", name, 'until: str = ""', "count: int = 1", 'config: str = ""')
+    checked = GOOD.replace("count = 3", 'config = "paper.toml"')
+    trades = 'after = ["train"]\nparameters = { config = "%s" }'
+    with pytest.raises(ConfigError, match=r"live job live trades config 'live\.toml', and train checks 'paper\.toml'"):
+        Schedule.from_toml(written(checked.replace('after = ["train"]', trades % "live.toml")))
+    assert Schedule.from_toml(written(checked.replace('after = ["train"]', trades % "paper.toml"))).job("live")
 
 
 def test_a_schedule_that_is_not_there_says_how_to_make_one(tmp_path) -> None:

@@ -17,10 +17,10 @@ import pytest
 
 from tests.schedule.books import book, spec, start, wait_for
 from workbench.engine.locks import FileLock
+from workbench.schedule.attempts import launch
 from workbench.schedule.engine import Stopper
 from workbench.schedule.history import RunState
 from workbench.schedule.runner import is_running, read_outcome, run
-from workbench.schedule.scheduler import launch
 
 BUSY = "import pathlib, time\npathlib.Path(mark).touch()\ntime.sleep(120)"
 AWAITING = "import asyncio, pathlib\npathlib.Path(mark).touch()\nawait asyncio.sleep(120)"
@@ -108,7 +108,7 @@ def test_a_run_that_is_stopped_keeps_what_it_had(tmp_path, cell: str) -> None:
 def test_a_run_that_takes_too_long_is_stopped(tmp_path) -> None:
     mark = tmp_path / "runs-now"
     waits = book(tmp_path, "waits", BUSY, parameters='mark: str = ""')
-    outcome = run(spec(tmp_path, waits, parameters={"mark": str(mark)}, timeout_s=6.0))
+    outcome = run(spec(tmp_path, waits, parameters={"mark": str(mark)}, timeout_s=10.0))
     assert (outcome.state, outcome.reason) == (RunState.TIMED_OUT, "waits: the time it may take was over")
 
 

@@ -17,6 +17,8 @@ from workbench.core.errors import ConfigError
 
 FOLLOWER, GONE = "follower.json", "follower.gone.json"
 POLICIES = ("hold", "flatten")
+LOOKS = 5
+"""Looks, one with each heartbeat, before somebody is given up: a pause of the whole machine stops them, too."""
 LEFT = "was left for the case that nobody follows any more"
 """How the reason of what was done because of it ends; who follows again resumes from it, and from nothing else."""
 
@@ -58,16 +60,38 @@ def missed(folder: Path) -> None:
         os.replace(folder / FOLLOWER, folder / GONE)
 
 
-def abandoned(folder: Path, now: int) -> Follower | None:
-    """The follower that is gone without a word; None while one looks, or where nobody follows.
+class Vigil:
+    """Looks for signs of life in `folder`, by its own clock: a machine that slept, or whose clock was set, is no death.
 
-    A file that cannot be understood is of nobody who still looks: it asks for nothing to be sold.
+    Gone is who gave the same sign for `patience_s` on end, in at least LOOKS looks.
     """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._sign: int | None = None  # `at` of the sign that was seen last, for the first time at:
+        self._since, self._looks = 0.0, 0
+
+    def gone(self, now_s: float) -> Follower | None:
+        """The follower that is gone without a word; None while one looks, or where nobody follows.
+
+        `now_s`: a clock that is never set (:func:`time.monotonic`).
+        """
+        follower = _read(self._folder)
+        if follower is None or self._sign is None or follower.at != self._sign:
+            self._sign = None if follower is None else follower.at
+            self._since, self._looks = now_s, 0
+            return None
+        self._looks += 1
+        silent = now_s - self._since > follower.patience_s and self._looks >= LOOKS
+        return follower if silent else None
+
+
+def _read(folder: Path) -> Follower | None:
+    """Whoever follows. A file that cannot be understood is of nobody who looks: it asks for nothing to be sold."""
     try:
         told = json.loads((folder / FOLLOWER).read_text(encoding="utf-8"))
-        follower = Follower(**told)
+        return Follower(**told)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError):
         return Follower("somebody whose sign of life cannot be read", "hold", 0)
-    return follower if now - follower.at > follower.patience_s * 1e9 else None

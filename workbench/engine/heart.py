@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from workbench.commands import URGENT, Command, CommandError, CommandStore, read_panic
-from workbench.engine.following import LEFT, Follower, abandoned, missed
+from workbench.engine.following import LEFT, Follower, Vigil, missed
 from workbench.logs import logger
 
 STATE = "engine.state.json"
 STUCK_S = 120.0
 """Real seconds without progress of the step thread after which the heart stops: then the watchdog acts."""
+
+START_NS = 60 * 10**9
+"""An engine is born at most so much later than the last sign of a follower that died while it started it."""
 
 
 class Heart(threading.Thread):
@@ -45,6 +48,7 @@ class Heart(threading.Thread):
         self._view: dict[str, Any] = {"phase": "starting"}
         self._progress = time.monotonic()
         self._panicked, self._born = "", time.time_ns()
+        self._vigil = Vigil(folder)
         self._gone: Follower | None = None  # what it left behind is done
         self._end = threading.Event()
         self._log = logger("heart")
@@ -99,12 +103,11 @@ class Heart(threading.Thread):
 
     def _miss_follower(self) -> None:
         """Do once what a follower left behind that is gone without a word; one from before this engine is history."""
-        now = time.time_ns()
-        gone = abandoned(self.folder, now)
+        gone = self._vigil.gone(time.monotonic())
         if gone is None or gone == self._gone:
             return
-        self._gone = gone
-        if gone.at >= self._born:
+        self._gone, now = gone, time.time_ns()
+        if gone.at >= self._born - START_NS:
             self._tell("abandoned", {"by": gone.who, "silent s": round((now - gone.at) / 1e9), "left": gone.left})
             if gone.left == "flatten":
                 why = f"flatten {LEFT}"

@@ -139,10 +139,10 @@ def weights(found: Bundle, trading: Bundle, bounds: Bounds) -> Verdict:
     turned = [f"{label} {'begins' if label in two else 'ceases'} to trade" for label in _ordered({*one} ^ {*two})]
     shares = {label: moved(one[label], two[label]) for label in one if label in two}
     far = [f"{label}: {share:.0%}" for label, share in shares.items() if share > bounds.weights]
-    most = f"at most {max(shares.values(), default=0.0):.0%} of a blend moved to other models"
-    return False if far else None if turned else True, "; ".join(
-        [f"{most} (bound {bounds.weights:.0%})", *far, *turned]
-    )
+    unknown = [f"{label}: one of the blends has no weights" for label, share in shares.items() if np.isnan(share)]
+    most = max((share for share in shares.values() if share == share), default=0.0)
+    told = f"at most {most:.0%} of a blend moved to other models (bound {bounds.weights:.0%})"
+    return False if far else None if turned or unknown else True, "; ".join([told, *far, *unknown, *turned])
 
 
 def costs(found: Bundle, trading: Bundle, bounds: Bounds) -> Verdict:

@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from workbench.schedule.scheduler import GRACE_S
+from workbench.schedule.attempts import GRACE_S
 
 STOP_S = int(2 * GRACE_S) + 30
 """Seconds that systemd waits: longer than notebooks get to end, or it would kill what is just being saved."""
@@ -23,8 +23,9 @@ def systemd_unit(schedule: Path) -> str:
     A user's units start with the machine, and outlive a log out, only after ``loginctl enable-linger``. What notebooks
     and webhook need of the environment stands in a file beside the keys, for systemd has none of a shell's.
 
-    KillMode=mixed: SIGTERM goes to the scheduler alone, which stops its notebooks in good order. Engines are started in
-    units of their own, so that stopping this one leaves them to the policy of their job.
+    KillMode=process: SIGTERM goes to the scheduler alone, which stops its notebooks in good order; where it is killed
+    instead, they go on, and the next scheduler takes them over. Engines are started in units of their own, so that
+    stopping this one leaves them to the policy of their job.
     """
     return f"""\
 # once, so that it starts with the machine and outlives your log out: loginctl enable-linger
@@ -39,7 +40,7 @@ Type=exec
 EnvironmentFile=-%h/.config/workbench/schedule.env
 WorkingDirectory={schedule.resolve().parent}
 ExecStart={shlex.join(command(schedule))}
-KillMode=mixed
+KillMode=process
 TimeoutStopSec={STOP_S}
 Restart=on-failure
 RestartSec=10

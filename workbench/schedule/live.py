@@ -94,11 +94,11 @@ async def follow(
             await asyncio.to_thread(_begin, client)
             end = closing(_utc(client.status()["time"])) if wanted is None else wanted
             status = await _watch(client, iso_time(end), show)
+            await asyncio.to_thread(_end, client)  # an engine that does not stop is left to what was left behind
     except EngineStopped:
         following.let_go(client.folder)  # after the last sign of life, which would be left behind
         raise
     following.let_go(client.folder)
-    await asyncio.to_thread(_end, client)
     return status
 
 
@@ -202,6 +202,8 @@ def _end(client: EngineClient) -> None:
             f"the engine in {client.folder} does not stop: it is {status['phase']}; `workbench stop --folder "
             f"{client.folder}` asks again, panic.flag there works with an engine that hangs"
         )
+    if status["phase"] == "failed":
+        raise WorkbenchError(f"the engine in {client.folder} ended and left something behind: {status.get('error')}")
     if not client.plan.first.broker.host:
         stop_gateway(client.folder)
 

@@ -125,9 +125,23 @@ class Schedule(Branch):
             for other in job.after:
                 if other not in names:
                     raise ValueError(f"job {job.name} is after {other!r}, which is no job.{nearest_name(other, names)}")
+        for job in (job for job in self.jobs if job.kind == "live"):
+            self._is_checked(job)
         if circle := _circle({job.name: job.after for job in self.jobs}):
             raise ValueError(f"jobs wait for each other in a circle: {' -> '.join(circle)}")
         return self
+
+    def _is_checked(self, live: Job) -> None:
+        """No live session without a check, and the check is of what it trades."""
+        if not live.after:
+            raise ValueError(
+                f"live job {live.name} needs `after`: no session begins without a green check (notebook 11_pre_open)"
+            )
+        mine = live.parameters.get("config")
+        for job in self.jobs:
+            other = job.parameters.get("config", mine)
+            if job.name in live.after and other != mine:
+                raise ValueError(f"live job {live.name} trades config {mine!r}, and {job.name} checks {other!r}")
 
     @classmethod
     def from_toml(cls, path: Path) -> Self:

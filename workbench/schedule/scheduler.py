@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
@@ -25,24 +21,17 @@ from workbench.core.calendar import iso_time
 from workbench.core.errors import WorkbenchError
 from workbench.core.units import NS_PER_MINUTE, NS_PER_SECOND
 from workbench.engine.locks import FileLock
-from workbench.logs import redact
 from workbench.research.promotion import promote_if_green
 from workbench.schedule.alerts import Alerts
+from workbench.schedule.attempts import GRACE_S, LOOK_S, Attempts, due_of, ended, run_of
 from workbench.schedule.clock import DeskClock, MachineClock
 from workbench.schedule.history import RETRIED, History, Run, RunState
-from workbench.schedule.parameters import known_parameters
 from workbench.schedule.plan import Job, Schedule
-from workbench.schedule.runner import LAST_WORDS, Spec, Step, end_run, is_running, read_outcome, silent_s
+from workbench.schedule.runner import is_running
 from workbench.schedule.times import Due
 
-LOOK_S = 0.2
-"""Real seconds between two looks at what runs."""
-SILENT_S = 30.0
-"""Real seconds without a run's heartbeat after which people are told."""
 LATE_NS = NS_PER_MINUTE
 """A job that starts later than this (real time) is late, and people are told."""
-GRACE_S = 60.0
-"""Real seconds that a run may take to end after it was told to."""
 MOST_MISSED = 20
 """So many missed times of a job are written down one by one after a long pause."""
 
@@ -64,6 +53,7 @@ class Scheduler:
         self._alive: dict[str, tuple[Job, Run]] = {}  # run id -> what runs now
         self._state = threading.RLock()  # of the three above
         self._end = threading.Event()
+        self._attempts = Attempts(schedule, history, self.alerts, self.clock, self._end)
         self._until: int | None = None
 
     # ---- life -------------------------------------------------------------------------------------------------
@@ -96,6 +86,7 @@ class Scheduler:
             self.start()
             try:
                 while not self._end.wait(LOOK_S):
+                    self._timer.wakeup()  # it sleeps until a time; a clock that was set back would keep it asleep
                     if until is not None and self.clock.now() >= until and not self.busy:
                         break
             finally:
@@ -150,7 +141,7 @@ class Scheduler:
                 self._spawn(job.name, self._afterwards, job, due_of(job, last), last)
             due = list(islice(takewhile(lambda d: d.at <= now, job.times.after(last.due)), 10_000))
             for missed in due[:-1][-MOST_MISSED:]:
-                self._record(_new(job, missed).over(RunState.MISSED, "no scheduler ran when it was due", now))
+                self._record(run_of(job, missed).over(RunState.MISSED, "no scheduler ran when it was due", now))
             if len(due) > 1:
                 self.alerts.tell(now, job.name, "", f"missed {len(due) - 1} times while no scheduler ran")
             if due:
@@ -175,7 +166,7 @@ class Scheduler:
 
     def _see_to(self, job: Job, due: Due) -> None:
         """Start it as soon as what it needs is there, unless that takes too long."""
-        run = _new(job, due)
+        run = run_of(job, due)
         if self.history.known(run.id):
             return
         patience = job.span("misfire")
@@ -233,23 +224,17 @@ class Scheduler:
     # ---- one run ----------------------------------------------------------------------------------------------
 
     def attempt(self, job: Job, due: Due, number: int = 1) -> Run | None:
-        """Run it once, now, and wait; None where the scheduler is stopped and the run does not end.
-
-        What cannot be started at all has failed.
-        """
-        run = _new(job, due, number)
-        with self._runs(job, run):
-            try:
-                run, process = self._launch(job, due, run)
-            except (WorkbenchError, OSError) as error:
-                over = run.over(RunState.FAILED, redact(f"it could not be started: {error}"), self.clock.now())
-                if not self.history.known(run.id):
-                    self._record(over)
-                return over
-            return self._watch(job, run, process)
+        """Run it once, now, and wait; None where the scheduler is stopped and the run does not end."""
+        with self._runs(job, run_of(job, due, number)):
+            return self._attempts.make(job, due, number)
 
     def once(self, job: Job, due: Due, number: int = 1) -> Run | None:
-        """`attempt` for a person who waits: SIGTERM and SIGINT end the run in good order."""
+        """`attempt` for a person who waits: SIGTERM and SIGINT end the run in good order.
+
+        :class:`WorkbenchError` for a live session that lacks what it needs, such as a green check.
+        """
+        if job.kind == "live" and (why := self._lacking_any(job)):
+            raise WorkbenchError(f"{job.name} is not started: {why}. See to that first (`workbench schedule retry`)")
         with _signals(self._end):
             over = self.attempt(job, due, number)
         self.alerts.close()
@@ -258,7 +243,7 @@ class Scheduler:
     def _go_on(self, job: Job, run: Run) -> None:
         """Watch a run that lives already."""
         with self._runs(job, run):
-            over = self._watch(job, run)
+            over = self._attempts.watch(run)
         self._afterwards(job, due_of(job, run), over)
 
     def _afterwards(self, job: Job, due: Due, over: Run | None) -> None:
@@ -268,7 +253,7 @@ class Scheduler:
                 self._promote(job, over)
             if not self._again(job, over):
                 return
-            run = _new(job, due, over.attempt + 1)
+            run = run_of(job, due, over.attempt + 1)
             while self._blocked(job, run):
                 if self._end.wait(LOOK_S):
                     return
@@ -302,46 +287,6 @@ class Scheduler:
             told = f"not promoted: {error}"
         self.alerts.tell(self.clock.now(), job.name, over.id, told)
 
-    def _launch(self, job: Job, due: Due, run: Run) -> tuple[Run, subprocess.Popen[bytes]]:
-        """Start its process; it is in the journal before it runs, and its folder is new.
-
-        :class:`WorkbenchError` for a live session that is over: its engine would trade another one.
-        """
-        if job.kind == "live" and job.ends(due) <= self.clock.now():
-            raise WorkbenchError(
-                f"the session of {due.session} was to end at {iso_time(job.ends(due))}, and that is over"
-            )
-        folder = run_folder(self.folder, run)
-        run = replace(run, started=self.clock.now(), folder=str(folder))
-        steps = tuple(Step(str(n), self._parameters(job, n, due)) for n in self.schedule.notebooks(job))
-        left = max(job.ends(due) - self.clock.now(), 0) if job.kind == "live" else 0
-        limit = left + job.span("timeout")
-        desk = {name: redact(value) for name, value in self.schedule.desk.model_dump(mode="json").items()}
-        config = {"desk": desk, "job": job.model_dump(mode="json")}
-        lock = str(self.folder / "locks" / f"{job.locked}.lock")
-        spec = Spec(run.id, job.name, run.session, steps, limit / NS_PER_SECOND / self.clock.speed, lock, config)
-        spec.write(folder)
-        self._record(run)
-        return run, launch(folder)
-
-    def _watch(self, job: Job, run: Run, process: subprocess.Popen[bytes] | None = None) -> Run | None:
-        """Follow a run to its end and record it; None where the scheduler ends before it."""
-        folder, silent, told_to_end, ending = Path(run.folder), False, False, 0.0
-        while process.poll() is None if process is not None else is_running(folder):
-            if self._end.is_set():
-                ending = ending or time.monotonic()
-                told_to_end = told_to_end or end_run(folder)  # one that has just been started does not hear yet
-                if time.monotonic() - ending > GRACE_S:
-                    return None
-            if (silent_s(folder) > SILENT_S) is not silent:
-                silent = not silent
-                if silent:
-                    self.alerts.tell(self.clock.now(), job.name, run.id, f"no heartbeat for {SILENT_S:g} s")
-            time.sleep(LOOK_S)
-        over = ended(run, self.clock.now())
-        self._record(over)
-        return over
-
     @contextlib.contextmanager
     def _runs(self, job: Job, run: Run) -> Iterator[None]:
         with self._state:
@@ -371,50 +316,8 @@ class Scheduler:
         elif over.state is not RunState.SUCCEEDED:
             self.alerts.tell(self.clock.now(), run.job, run.id, f"{over.state}: {over.reason}")
 
-    def _parameters(self, job: Job, notebook: Path, due: Due) -> dict[str, Any]:
-        """The job's parameters, and what the desk knows better: until when, and what is left behind."""
-        known = known_parameters(notebook)
-        own = {"until": iso_time(job.ends(due)), "left": job.left} if job.kind == "live" else {}
-        return {**job.parameters_of(notebook, due), **{n: v for n, v in own.items() if n in known}}
-
     def _record(self, run: Run) -> None:
         self.history.record(run, self.clock.now())
-
-
-def due_of(job: Job, run: Run) -> Due:
-    """When `run` was due; where the schedule names another time by now, what its record knows of it."""
-    found = next(takewhile(lambda d: d.at <= run.due, job.times.after(run.due - 1)), None)
-    return found or Due(run.due, *(run.session,) * 3)
-
-
-def run_folder(desk: Path, run: Run) -> Path:
-    """Where a run leaves its record."""
-    return desk / "runs" / run.job / run.id
-
-
-def launch(folder: Path) -> subprocess.Popen[bytes]:
-    """Start the run that is described in `folder`, in a session of its own: it outlives this process."""
-    with (folder / LAST_WORDS).open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "workbench.schedule.runner", str(folder)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-
-
-def ended(run: Run, now: int) -> Run:
-    """What became of a run whose process is gone."""
-    outcome = read_outcome(Path(run.folder))
-    if outcome is None:
-        return run.over(
-            RunState.LOST, "its process is gone and left no word: it was killed, or the machine went down", now
-        )
-    return run.over(outcome.state, outcome.reason, now, outcome.digest)
-
-
-def _new(job: Job, due: Due, attempt: int = 1) -> Run:
-    """The run of a due time: its id says job, session, time and attempt, so that no time is run twice."""
-    stamp = iso_time(due.at).replace("-", "").replace(":", "").removesuffix("Z")
-    return Run(f"{job.name}-{stamp}-{attempt}", job.name, due.session, due.at, attempt)
 
 
 @contextlib.contextmanager
