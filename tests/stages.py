@@ -12,6 +12,7 @@ BIN = Path(sys.executable).parent
 PYTEST = [sys.executable, "-m", "pytest", "-q", "--durations=8", "--durations-min=2"]
 
 PAIRED = [
+    "tests/schedule",
     "tests/live/test_scenarios.py",
     "tests/live/test_crashes.py",
     "tests/live/test_faults_machine.py",
@@ -22,9 +23,9 @@ PAIRED = [
     "tests/test_cli.py",
     "tests/training",
     "tests/journal",
-    "tests/schedule",
 ]
-"""Slow tests of which two may share the machine: simulated time waits for them, or nothing is measured in them."""
+"""Slow tests of which two may share the machine: simulated time waits for them, or nothing is measured in them. The
+longest come first, so that neither process waits for the other at the end."""
 BROWSER = "tests/e2e"
 """Tests in a real browser: an event loop runs beside them, so they have a process of their own."""
 

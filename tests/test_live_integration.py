@@ -13,19 +13,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from workbench.commands import Command
+from workbench.core.calendar import iso_time
 from workbench.core.horizon import HORIZONS
 from workbench.core.types import Book, State
 from workbench.core.units import BAR_MINUTES, NS_PER_MINUTE
 from workbench.decision.pipeline import decide
 from workbench.engine.codec import live_codec
 from workbench.engine.explain import explain
+from workbench.engine.heart import Heart
+from workbench.engine.modes import Mode
 from workbench.engine.session_record import read_session
 from workbench.engine.status import engine_view
 from workbench.engine.verify import verify_session
 from workbench.execution.account_broker import is_ours
 from workbench.features.engine import build_history
 from workbench.gateway.simulated import SimulatedGateway
-from workbench.journal import SqlJournal
+from workbench.journal import JournalError, SqlJournal
+from workbench.live_trading import LiveTradingSystem
 
 sys.path.insert(0, str(Path(__file__).parent / "live"))
 from rig import FROZEN, START, SYMBOLS, Rig, loud_bundle, trading_settings
@@ -196,6 +201,159 @@ def test_status_shows_mode_positions_orders_and_latencies(flow):
     assert view["missed"] == 0
     assert view["reconciled"] is True
     assert set(view["metrics"]["latencies"]) >= {"gather", "features", "decide", "send", "cycle"}
+
+
+@pytest.fixture
+def told(flow, tmp_path):
+    """(what `get_portfolio_status` says a minute after the last bar, read from the folder as clients read it; rig)."""
+    rig, _ = flow
+    rig.move(60)
+    assert rig.host.turn()
+    heart = Heart(tmp_path, None, 1.0, lambda reason: None, lambda command: None)
+    heart.show(engine_view(rig.host, rig.plan, "s1", "trading", ""))
+    heart.write()
+    system = LiveTradingSystem(rig.plan.first.change(live={"folder": str(tmp_path)}))
+    return system.get_portfolio_status(), rig
+
+
+def test_portfolio_status_has_the_weights_and_the_profit_of_the_gateways_account(told):
+    status, rig = told
+    account, quotes = rig.gateway.brokerage.account_values(), rig.host.connection.quotes()
+    worth = account["NetLiquidation"]
+    assert status["nav"] == pytest.approx(worth, abs=0.01)
+    assert status["cash"] == pytest.approx(account["TotalCashValue"], abs=0.01)
+    assert status["gross"] == pytest.approx(account["GrossPositionValue"] / worth, abs=1e-9)
+    assert status["profit_today"] == pytest.approx(rig.gateway.brokerage.pnl().daily, abs=0.01)
+    assert status["profit_today"] != 0
+    value = {s: q * (quotes[s].bid + quotes[s].ask) / 2 for s, q in rig.at_gateway.items()}
+    assert status["weights"] == pytest.approx({s: v / worth for s, v in value.items()}, abs=1e-9)
+    assert status["net"] == pytest.approx(sum(value.values()) / worth, abs=1e-9)
+    assert status["positions"] == rig.at_gateway
+    peak = max(1_000_000.0, *(e.payload["book"].peak_nav for e in rig.host.journal.read("decision")))
+    assert status["drawdown"] >= 1 - worth / peak - 1e-9
+
+
+def test_portfolio_status_has_the_last_decision_of_the_journal(told, decisions):
+    status, _ = told
+    last = decisions[-1]["decision"]
+    target = {s: float(w) for s, w in zip(last.symbols, last.target.weights) if w}
+    assert status["last_decision"] == {
+        "at": iso_time(last.known_at),
+        "digest": last.digest,
+        "target": target,
+        "breaches": [],
+    }
+    assert target
+    assert status["last_bar"] == iso_time(last.known_at)
+
+
+def test_portfolio_status_tells_health_as_the_journal_has_it(told):
+    status, rig = told
+    journal, brokerage = rig.host.journal, rig.gateway.brokerage
+    assert (status["phase"], status["alive"], status["error"], status["mode"]) == ("trading", True, "", "LIVE")
+    assert status["account"] == brokerage.account
+    assert (status["connected"], status["reconciled"]) == (True, True)
+    assert status["cycles"] == sum(1 for _ in journal.read("cycle"))
+    assert status["missed"] == sum(1 for _ in journal.read("missed"))
+    sent = sum(len(e.payload["orders"]) for e in journal.read("orders"))
+    assert status["metrics"]["counters"]["orders sent"] == sent == len(brokerage.register.by_perm_id)
+    at_work = [(o.ticket.symbol, o.remaining) for o in brokerage.register.open()]
+    assert [(o["symbol"], o["quantity"]) for o in status["open_orders"]] == at_work
+    last = max((e.number for e in journal.read("decision")), default=0)
+    held = [h for e in journal.read("held_back", after=last) for h in e.payload["orders"]]
+    assert status["held_back"] == [f"{h.symbol}: {h.quantity} shares, {h.reason}" for h in held]
+
+
+# ---- several systems ------------------------------------------------------------------------------------------------
+
+
+def grows(order, share, held) -> bool:
+    """Whether a system's share of an order opens or adds to what it held."""
+    there = held.get((share["system"], order["symbol"]), 0)
+    return order["side"] * there >= 0 or share["quantity"] > abs(there)
+
+
+def test_the_net_order_of_two_systems_keeps_the_bound_of_one_unless_it_only_reduces(tmp_path):
+    bundle, bound = loud_bundle(tmp_path / "b"), 30_000.0
+    both = tuple(
+        trading_settings(bundle, system={"name": name}, guards={"max_order_notional": bound}) for name in ("one", "two")
+    )
+    with SimulatedGateway(start=START, speed=FROZEN, seed=3) as gateway:
+        rig = Rig(tmp_path, gateway, both)
+        rig.open()
+        for _ in range(5):
+            rig.bar()
+        journal, held, growing = rig.host.journal, {}, 0
+        for entry in journal.read(("orders", "fill")):
+            for share in entry.payload["shares"] if entry.kind == "fill" else ():
+                key = share["system"], entry.payload["fill"]["symbol"]
+                held[key] = held.get(key, 0) + entry.payload["fill"]["side"] * share["quantity"]
+            for o in entry.payload["orders"] if entry.kind == "orders" else ():
+                order, shares = o["order"], o["shares"]
+                assert sum(s["quantity"] for s in shares) == order["quantity"]
+                if any(grows(order, s, held) for s in shares):
+                    assert order["quantity"] * sum(o["quote_at_sending"]) / 2 <= bound * 1.001
+                    growing += len(shares) > 1
+        assert growing
+        assert [e for e in journal.read("dropped") if "limits in total" in e.payload["reason"]]
+        assert rig.in_books == rig.at_gateway
+        rig.close()
+
+
+# ---- the journal fails ----------------------------------------------------------------------------------------------
+
+
+class Failing(SqlJournal):
+    broken = False
+
+    def record_many(self, records):
+        if Failing.broken:
+            raise JournalError("the disk is full")
+        return super().record_many(records)
+
+
+@pytest.fixture
+def stepping(tmp_path):
+    """A rig whose limits step from the mid to the touch every twenty seconds, over a journal that can fail."""
+    stepwise = {"policy": "mid_step", "steps": 4, "max_replacements": 4}
+    settings = trading_settings(loud_bundle(tmp_path / "b"), execution=stepwise, system={"update_interval": 20.0})
+    with SimulatedGateway(start=START, speed=FROZEN, seed=3) as gateway:
+        rig = Rig(tmp_path, gateway, (settings,))
+        rig.open(journal_type=Failing)
+        yield rig
+        Failing.broken = False
+        rig.close()
+
+
+def test_between_bars_a_journal_that_refuses_neither_ends_the_engine_nor_moves_what_grows(stepping):
+    rig, host = stepping, stepping.host
+    rig.bar()
+    before = {o.order_ref: o.limit_price for o in host.account.working()}
+    assert before
+    Failing.broken = True
+    for _ in range(12):
+        rig.move(20)
+        host.turn()
+    assert {o.order_ref: o.limit_price for o in host.account.working()}.items() <= before.items()
+    assert host.desks[0].session.mode is Mode.LIVE
+    Failing.broken = False
+    assert list(host.journal.read("change")) == []
+
+
+def test_a_flattening_between_bars_goes_out_where_the_journal_takes_nothing(stepping):
+    rig, host = stepping, stepping.host
+    rig.bar()
+    assert rig.at_gateway
+    Failing.broken = True
+    for _ in range(12):  # limits would step
+        rig.move(20)
+        host.turn()
+    now = rig.clock.now()
+    host.obey(Command("1", "flatten", "", "tester", "operator", "a test", now, now + 10**12))
+    for _ in range(6):
+        host.turn()
+        rig.move(70)
+    assert rig.at_gateway == {}
 
 
 def _sessions():

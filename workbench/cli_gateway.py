@@ -32,6 +32,9 @@ def gateway(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Of the simulated market.")] = None,
     cash: Annotated[float, typer.Option("--cash", min=0.0, help="USD of a new account.")] = 1_000_000.0,
+    commission: Annotated[
+        str | None, typer.Option("--commission", help="fixed or tiered, of a new account; tiered if not said.")
+    ] = None,
     books: Annotated[Path | None, typer.Option("--books", help="File that keeps the account over restarts.")] = None,
     scenario: Annotated[
         str | None, typer.Option("--scenario", help="Faults to inject: a name, or a TOML file.")
@@ -50,7 +53,7 @@ def gateway(
     from workbench.gateway.simulated import SimulatedGateway
 
     options: dict[str, Any] = {"start": start, "speed": _speed(speed), "port": port, "cash": cash, "books": books}
-    options |= {"host": host, "allow_remote": allow_remote, "scenario": scenario}
+    options |= {"host": host, "allow_remote": allow_remote, "scenario": scenario, "commission": commission}
     path = _recording(market, seed)
     if path is None:
         options["seed"] = seed or 0

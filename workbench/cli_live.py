@@ -95,11 +95,14 @@ def flatten(folder: Folder = DEFAULT_FOLDER, reason: Reason = "asked for", syste
 
 
 def stop(folder: Folder = DEFAULT_FOLDER, reason: Reason = "asked for", as_json: Json = False) -> None:
-    """Cancel orders, keep positions, end the engine.
+    """Cancel orders, keep positions, end the engine. Exit code 1: it did not end, or orders could not be taken back.
 
     Example: workbench stop
     """
-    show(_short(_client(folder).stop(reason)), as_json)
+    found = _client(folder).stop(reason)
+    show(_short(found), as_json)
+    if found["phase"] not in ("stopped", "none"):
+        raise typer.Exit(1)
 
 
 def explain(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import count
-from math import isnan, nan
+from math import isnan
 
 import pytest
+from account_desk import Desk
 from paper_broker import SECOND, PaperBroker, Resting
 
 from workbench.core.clock import ManualClock
 from workbench.core.errors import DataError
-from workbench.core.types import OrderIntent
 from workbench.execution.account_broker import AccountBroker, is_ours
 from workbench.execution.broker import BrokerTimeout
 from workbench.execution.events import Commissioned, Corrected
@@ -20,66 +19,6 @@ from workbench.execution.records import report_payload
 from workbench.execution.reports import ExecutionReport, Link, LinkReport
 from workbench.gateway.events import Accepted, Cancelled, Filled, Rejected
 from workbench.journal import JournalError, MemoryJournal
-
-NUMBERS = count()
-
-
-class RefusingJournal(MemoryJournal):
-    refuses = False
-
-    def record(self, kind, known_at, payload, **more):
-        if self.refuses:
-            raise JournalError("disk full")
-        return super().record(kind, known_at, payload, **more)
-
-
-class Desk:
-    """A paper broker, an account broker over it, and what the systems were told."""
-
-    def __init__(self, *systems: str, fallback: bool = True) -> None:
-        self.clock = ManualClock(1_000 * SECOND)
-        self.paper = PaperBroker(self.clock)
-        self.journal = RefusingJournal()
-        self.fallback = MemoryJournal() if fallback else None
-        self.names = systems or ("a",)
-        self.start()
-
-    def start(self) -> None:
-        names, fallback = self.names, self.fallback
-        self.account = AccountBroker(self.paper, self.journal, self.clock, systems=names, fallback=fallback)
-        self.account.restore(self.journal.entries)
-        self.account.reconcile(self.clock.now())
-        self.systems = {name: self.account.system(name, 100_000.0) for name in names}
-
-    def want(self, system: str, side: int, quantity: int, symbol: str = "X", **more) -> str:
-        ref = f"r{next(NUMBERS)}"
-        fields = {"order_type": "MKT", "limit_price": nan, "tif": "DAY", "arrival_mid": 50.0} | more
-        intent = OrderIntent(ref, symbol, side, quantity, decided_at=self.clock.now(), **fields)
-        self.systems[system].submit(intent)
-        return ref
-
-    def flush(self) -> int:
-        return self.account.flush(self.clock.now())
-
-    def hear(self) -> None:
-        for report in self.paper.outbox:
-            self.account.hear(report)
-        self.paper.outbox.clear()
-
-    def poll(self, system: str) -> tuple:
-        self.hear()
-        return self.systems[system].poll()
-
-    def reconcile(self, seconds: float = 5.0):
-        self.clock.advance_to(self.clock.now() + int(seconds * SECOND))
-        self.hear()
-        return self.account.reconcile(self.clock.now())
-
-    def state(self) -> list[OrderState]:
-        return [e.state for e in self.account.ledger.orders.values()]
-
-    def kinds(self) -> list[str]:
-        return [e.kind for e in self.journal.entries]
 
 
 def test_an_order_is_recorded_before_it_is_sent_and_its_fill_and_commission_reach_the_system() -> None:
@@ -497,6 +436,27 @@ def test_unknown_orders_are_listed_and_cancelled_only_if_policy_says_and_ours_to
     desk.reconcile()
     assert desk.paper.cancels == [55]
     assert desk.state() == [OrderState.ACCEPTED]
+
+
+@pytest.mark.parametrize("policy", ["leave", "cancel"])
+def test_an_order_with_our_mark_that_no_record_knows_is_never_adopted(policy) -> None:
+    """Of another journal, or sent before this one was begun: nobody knows whose it is."""
+    desk = Desk()
+    desk.account.unknown_orders = policy
+    desk.want("a", 1, 10, "Y")
+    desk.flush()
+    desk.poll("a")
+    stray = replace(desk.paper.placed[0], order_id=55, order_ref="wb-0123456789abcdef", symbol="Z")
+    desk.paper.orders[9100] = Resting(stray, 9100)
+    desk.paper.fill(9100, 4, 50.0)
+    result = desk.reconcile()
+    assert "has our mark but is not in this journal" in next(f.text for f in result.findings if f.matter == "foreign")
+    desk.reconcile()
+    assert (desk.paper.cancels, list(desk.account.ledger.orders)) == (
+        [55] if policy == "cancel" else [],
+        [desk.paper.placed[0].order_ref],
+    )
+    assert (desk.systems["a"].positions, desk.account.outside_positions) == ({}, {"Z": 4})
 
 
 def test_bad_use() -> None:

@@ -12,13 +12,16 @@ import pytest
 from rig import FROZEN, START, SYMBOLS, Rig, loud_bundle, trading_settings
 
 from workbench.commands import Command
-from workbench.core.errors import ConfigError, DataError
+from workbench.core.errors import ConfigError, DataError, WorkbenchError
 from workbench.core.units import NS_PER_MINUTE, NS_PER_SECOND
 from workbench.engine.accounts import AccountError
 from workbench.engine.agenda import next_bar_end
 from workbench.engine.heart import Heart
 from workbench.engine.modes import Mode
 from workbench.engine.plan import EnginePlan
+from workbench.engine.process import Engine
+from workbench.engine.snapshots import requoted
+from workbench.engine.status import read_status
 from workbench.engine.systems import load_system
 from workbench.engine.verify import verify_session
 from workbench.execution.broker import NotConnected
@@ -240,7 +243,7 @@ def test_a_loss_limit_that_flattens_takes_back_the_orders_that_still_work(rig):
     waiting = replace(rig_intent(session), order_ref="waits")
     session.tracker.adopt(waiting)
     session.broker.cancel = cancelled.append
-    session.watch(host._fresh(host.desks[0].snapshot, host.clock.now()))
+    session.watch(requoted(host.desks[0].snapshot, host.connection.quotes(), host.clock.now()))
     assert session.mode is Mode.EMERGENCY
     assert "waits" in cancelled
 
@@ -383,3 +386,174 @@ def test_a_system_whose_features_fail_stops_sending_and_the_other_goes_on(tmp_pa
         verdict = verify_session(host.journal, "s1")
         assert verdict.stages == "equal", verdict.first
         rig.close()
+
+
+# ---- two systems, of which one fails --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(tmp_path):
+    """An engine of two systems after a bar; both hold something."""
+    bundle = loud_bundle(tmp_path / "bundle")
+    both = tuple(trading_settings(bundle, system={"name": name, "capital": 400_000.0}) for name in ("one", "two"))
+    with SimulatedGateway(start=START, speed=FROZEN, seed=3) as gateway:
+        rig = Rig(tmp_path, gateway, both)
+        rig.open()
+        rig.bar()
+        assert all(desk.session.portfolio.shares.any() for desk in rig.host.desks)
+        yield rig
+        rig.close()
+
+
+def failed(rig):
+    """(system, why) of every failure in the journal."""
+    return [(e.payload["system"], e.payload["why"]) for e in rig.host.journal.read("failed")]
+
+
+def test_a_system_that_lost_more_than_it_had_can_be_flattened_and_the_other_goes_on(two):
+    host, (one, other) = two.host, two.host.desks
+    one.session.portfolio.cash = -10_000_000.0
+    host.obey(command("flatten", "one"))
+    for _ in range(6):
+        host.turn()
+        two.move(70)
+    assert not one.session.portfolio.shares.any()
+    assert other.session.portfolio.shares.any()
+    assert two.in_books == two.at_gateway
+    two.bar()
+    assert [d.session.mode for d in host.desks] == [Mode.EMERGENCY, Mode.LIVE]
+    assert [e.system for e in host.journal.read("decision")][-1] == "two"
+    assert "net asset value fell to" in dict(failed(two))["one"]
+
+
+def test_a_system_that_lost_more_than_it_had_sends_nothing_new(two):
+    host, (one, _) = two.host, two.host.desks
+    one.session.portfolio.cash = -10_000_000.0
+    before = [e.number for e in host.journal.read("intents", system="one")]
+    two.bar()
+    assert [d.session.mode for d in host.desks] == [Mode.OBSERVE, Mode.LIVE]
+    assert [e.system for e in host.journal.read("decision")] == ["one", "two", "two"]
+    assert [e.number for e in host.journal.read("intents", system="one")] == before
+    assert [system for system, _ in failed(two)] == ["one"]
+
+
+@pytest.mark.parametrize("what", ["watch", "work"])
+def test_a_system_that_fails_between_bars_stops_sending_and_the_other_is_looked_after(two, what, monkeypatch):
+    host, (one, other) = two.host, two.host.desks
+
+    def broken(*_):
+        raise DataError("the book cannot be valued")
+
+    watched = []
+    monkeypatch.setattr(one.session, what, broken)
+    monkeypatch.setattr(other.session, "watch", lambda snapshot: watched.append(snapshot.known_at))
+    host._update(two.clock.now())
+    assert [d.session.mode for d in host.desks] == [Mode.OBSERVE, Mode.LIVE]
+    assert failed(two) == [("one", "DataError: the book cannot be valued")]
+    assert watched == [two.clock.now()]
+    monkeypatch.undo()
+    two.bar()
+    assert verify_session(host.journal, "s1").stages == "equal"  # the features went on in both
+
+
+def test_what_is_no_error_of_ours_is_not_swallowed_between_bars(two, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(two.host.desks[0].session, "watch", broken)
+    with pytest.raises(ZeroDivisionError):
+        two.host._update(two.clock.now())
+
+
+# ---- the end of the engine ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def working(tmp_path):
+    """An engine whose orders still work: it steps its limits up from the mid."""
+    policy = {"policy": "mid_step", "steps": 4, "max_replacements": 4}
+    settings = trading_settings(loud_bundle(tmp_path / "bundle"), execution=policy, live={"folder": str(tmp_path)})
+    with SimulatedGateway(start=START, speed=FROZEN, seed=3) as gateway:
+        rig = Rig(tmp_path, gateway, (settings,))
+        rig.open()
+        rig.bar()
+        assert gateway.brokerage.register.open()
+        yield rig
+        rig.close()
+
+
+def ended(rig, monkeypatch):
+    """The engine's end as its process has it, around the host that trades already."""
+    host = rig.host
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(Engine, "_host", lambda self: host)
+    monkeypatch.setattr(host, "start", lambda: None)
+    monkeypatch.setattr(host, "run", lambda until: None)
+    engine = Engine(rig.plan, rig.folder, "s9")
+    try:
+        engine.run(None)
+    finally:
+        engine.close()
+    return read_status(rig.folder)
+
+
+def test_an_engine_that_could_not_take_its_orders_back_has_failed_and_names_them(working, monkeypatch):
+    """The watchdog goes home where an engine has stopped, and acts where it has failed."""
+    loop, wire = working.gateway._loop, working.host.connection
+    loop.call_soon_threadsafe(working.gateway.server.close_door)
+    wire._loop.do(lambda: wire._wire.abort("a test"), 1.0, "abort")
+    left = working.host.account.working()
+    with pytest.raises(WorkbenchError, match=f"{len(left)} orders of ours could not be taken back"):
+        ended(working, monkeypatch)
+    status = read_status(working.folder)
+    assert status["phase"] == "failed"
+    assert all(f"{o.quantity} {o.symbol}" in status["error"] for o in left)
+    assert [o["ref"] for o in status["open_orders"]] == [o.order_ref for o in left]
+    assert working.gateway.brokerage.register.open()  # as it says
+    loop.call_soon_threadsafe(working.gateway.server.open_door)
+
+
+def test_an_engine_whose_cancels_are_not_confirmed_has_failed_too(working, monkeypatch):
+    monkeypatch.setattr("workbench.engine.host.STOP_S", 0.2)
+    monkeypatch.setattr(working.host.connection, "cancel", lambda order_id: None)  # lost on its way
+    with pytest.raises(WorkbenchError, match="may still fill"):
+        ended(working, monkeypatch)
+    (entry,) = working.host.journal.read("stopped")
+    assert entry.payload["orders left"] == len(working.host.account.working()) > 0
+
+
+def test_an_engine_that_took_its_orders_back_has_stopped(working, monkeypatch):
+    working.host.account.cancel_all("a test")
+    working.move(5)
+    assert ended(working, monkeypatch)["phase"] == "stopped"
+    (entry,) = working.host.journal.read("stopped")
+    assert entry.payload["orders left"] == 0
+
+
+def test_an_order_that_waits_for_its_auction_beyond_recall_is_no_failure(working, monkeypatch):
+    monkeypatch.setattr("workbench.engine.host.beyond_recall", lambda entry, now: True)
+    assert ended(working, monkeypatch)["phase"] == "stopped"
+
+
+# ---- features -------------------------------------------------------------------------------------------------------
+
+
+def test_an_order_that_grows_a_symbol_without_features_is_held_back_at_the_last_look(rig):
+    rig.open()
+    rig.bar()
+    desk = rig.host.desks[0]
+    session, snapshot = desk.session, desk.snapshot
+    rows = snapshot.features.latest.copy()
+    rows[0] = np.nan
+    rows[1, 0] = np.nan  # one of many: the models learned from such rows
+    blind = replace(snapshot, features=replace(snapshot.features, latest=rows))
+    book = session.portfolio.book(rig.clock.now(), (), session.carry)
+    held = book.positions
+    more = tuple(
+        replace(rig_intent(session), order_ref=s, symbol=s, side=1 if held[i] >= 0 else -1, quantity=1)
+        for i, s in enumerate(SYMBOLS[:2])
+    )
+    before = {h.order_ref: h.reason for h in session.guard(more, book, snapshot, False).held}
+    after = {h.order_ref: h.reason for h in session.guard(more, book, blind, False).held}
+    assert before == {}
+    assert after == {SYMBOLS[0]: "features: features of the symbol are missing"}

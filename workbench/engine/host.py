@@ -12,33 +12,30 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
-import numpy as np
-
 from workbench.commands import URGENT, Command, read_panic
-from workbench.core.calendar import iso_date, session_of
 from workbench.core.clock import Clock, ScaledClock
 from workbench.core.errors import WorkbenchError
-from workbench.core.types import Snapshot
-from workbench.core.units import BAR_MINUTES, NS_PER_DAY, NS_PER_MINUTE, NS_PER_SECOND
+from workbench.core.types import OrderIntent
+from workbench.core.units import NS_PER_DAY, NS_PER_MINUTE, NS_PER_SECOND
 from workbench.engine.accounts import check_account
-from workbench.engine.agenda import last_bar_end, next_bar_end
-from workbench.engine.comparison import compare_bars, payload
+from workbench.engine.agenda import next_bar_end
 from workbench.engine.desk import Desk, capital_of, open_desk
 from workbench.engine.feed import Feed
 from workbench.engine.live_tally import LiveTally
 from workbench.engine.modes import STICKY, Mode, after_breaches, after_command
+from workbench.engine.past_bars import PastBars
 from workbench.engine.plan import EnginePlan
-from workbench.engine.recovery import Restored, as_consumed, restore, settle
-from workbench.engine.snapshots import MarketBatch
+from workbench.engine.recovery import Restored, restore, settle
+from workbench.engine.snapshots import BAR_NS, MarketBatch, requoted
 from workbench.engine.surroundings import AccountSurroundings
 from workbench.engine.systems import System
 from workbench.engine.verify import runtime
 from workbench.execution.account_broker import AccountBroker
+from workbench.execution.account_order import beyond_recall
 from workbench.execution.broker import BrokerTimeout, NotConnected
 from workbench.execution.ibkr.accounts import AccountKind
 from workbench.execution.working import Touch, touch
@@ -47,13 +44,14 @@ from workbench.metrics import Metrics
 
 WAIT_S = 0.02
 """Real seconds between two looks at the clock when nothing is due."""
+STOP_S = 10.0
+"""Real seconds for the broker to confirm the last cancels; it takes 45 messages a second."""
 MOST_TOLD = 5
 """Entries for other threads that one look may write."""
 ACT_AGAIN_WITHIN_NS = 2 * NS_PER_MINUTE
 """After a crash a decision is carried on with only while it is this fresh; later its prices are of the past."""
 LATE_NS = ACT_AGAIN_WITHIN_NS
 """A bar that is looked at later than this after its end is not decided on: quotes and prices have moved on."""
-BAR_NS = BAR_MINUTES * NS_PER_MINUTE
 
 
 class EngineHost:
@@ -91,14 +89,15 @@ class EngineHost:
         self._urgent: set[str] = set()  # ids of commands that end trading, not yet obeyed
         account.held = lambda: "to end trading was asked for" if self._urgent else ""
         account.market = self._market
+        account.most = lambda system, symbol: self.around.most(self.desks, system, symbol)
         self.desks: list[Desk] = []
         self.account_id = ""
         self.kind: AccountKind | str = "unknown"
         self.feed: Feed | None = None
+        self.past: PastBars | None = None
         self.stopping = ""
         """Why the engine is to stop; empty while it runs."""
         self._reconcile_at = self._update_at = 0
-        self._daily_until = -1  # session (days since 1970) of the last daily bar that was loaded
 
     # ---- start ------------------------------------------------------------------------------------------------
 
@@ -129,7 +128,9 @@ class EngineHost:
         self.connection.watch(self.plan.symbols)
         self.publish("warming up")
         self._recall(restored)
-        self._warm_up()
+        self.feed = Feed(self.connection, self.plan.symbols, self.clock, "live")
+        self.past = PastBars(self.feed, self.desks, self.journal, self.settings, self._record)
+        self.tally.last_bar = self.past.warm_up(self.clock.now())
         self._carry_on()
         settle(self.journal, self.account, self.clock.now())
         self.journal.prune(time.time_ns() - self.settings.live.retention_days * NS_PER_DAY)
@@ -145,22 +146,6 @@ class EngineHost:
             "plan": self.plan.to_public_json(),
             "bundles": {s.name: {"id": s.bundle.id, "digest": s.bundle.digest, "demo": s.demo} for s in self.systems},
         }
-
-    def _warm_up(self) -> None:
-        """Fetch history, journal it, feed it. A snapshot of the last bar is at hand afterwards."""
-        live, origin = self.settings.live, "live"
-        self.feed = Feed(self.connection, self.plan.symbols, self.clock, origin)
-        end = max(
-            last_bar_end(self.clock.now() - self._ns(self.settings.data.bar_grace_s)),
-            min(desk.decided_at for desk in self.desks),  # decided on by all, perhaps within its grace: it is over
-        )
-        warm = self.feed.warm_up(end, live.warmup_sessions, live.warmup_days)
-        bars, since = as_consumed(self.journal, warm.bars, self.plan.symbols)
-        self._record("warmup", end, {"bars": bars, "daily": warm.daily, "missing": warm.missing, "since": since})
-        for desk in self.desks:
-            desk.snapshots.warm_up(bars, warm.daily, since)
-        self._daily_until = int(warm.daily.session[-1])
-        self.tally.last_bar = end
 
     def _recall(self, restored: Restored) -> None:
         """The last decision of each system, and the mode that it leads to."""
@@ -185,7 +170,8 @@ class EngineHost:
         elif newest == self.tally.last_bar and self.clock.now() - newest < ACT_AGAIN_WITHIN_NS:
             for desk in self.desks:
                 if desk.decided_at == newest:
-                    self._act_again(desk)
+                    with self._apart(desk, newest):
+                        self._act_again(desk)
             self._flush()
 
     @staticmethod
@@ -228,6 +214,7 @@ class EngineHost:
     def bar(self, ts: int) -> None:
         """Everything that happens because the bar that ends at `ts` is over."""
         assert self.feed is not None
+        assert self.past is not None
         begun = time.perf_counter()
         if self.clock.now() - ts > LATE_NS:
             self.account.cancel_all("the bar is over")
@@ -245,11 +232,11 @@ class EngineHost:
         if len(batch.late) == len(batch.symbols) or late:
             self._miss(ts, "too late" if late else "no bar arrived")
             return
-        self._morning(ts)
-        self._catch_up(ts)
+        self.past.morning(ts)
+        self.past.catch_up(ts)
         self._record("market", ts, {"batch": batch})
         for desk in self.desks:
-            self._try_step(desk, batch)
+            self._step(desk, batch)
         self._flush()
         self.tally.cycles += 1
         self.tally.last_bar = ts
@@ -257,30 +244,35 @@ class EngineHost:
         self.metrics.observe("lag", (batch.closed_at - ts) / NS_PER_SECOND)
         self._record("cycle", ts, {"cycle": self.tally.cycles, "late": batch.late, "latency": self.metrics.summary()})
 
-    def _try_step(self, desk: Desk, batch: MarketBatch) -> None:
-        """A step of one system; one that fails, wherever, sends nothing more, and stops no other system."""
+    @contextmanager
+    def _apart(self, desk: Desk, ts: int, bar: int = 0) -> Iterator[None]:
+        """The work of one system at `ts`: where it fails it sends nothing more, and no other system is stopped by it.
+
+        One in EMERGENCY stays there: it may still be flattened. `bar`: the end of the bar that the work is to take in.
+        """
         try:
-            self._step(desk, batch)
+            yield
         except JournalError:
             raise
         except WorkbenchError as error:
             why = f"{type(error).__name__}: {error}"
-            taken = desk.snapshots.last_ts >= batch.ts  # whether the features have the bar
-            self._record("failed", batch.ts, {"system": desk.system.name, "why": why, "taken": taken})
+            taken = desk.snapshots.last_ts >= bar  # whether the features have the bar
+            self._record("failed", ts, {"system": desk.system.name, "why": why, "taken": taken})
             if desk.session.mode not in STICKY:
-                desk.session.set_mode(Mode.OBSERVE, why, batch.ts)
+                desk.session.set_mode(Mode.OBSERVE, why, ts)
 
     def _step(self, desk: Desk, batch: MarketBatch) -> None:
-        with self.metrics.timed("features"):
-            snapshot = desk.snapshots.close(batch)
-        if desk.decided_at >= batch.ts:
-            self._act_again(desk)
-            return
-        before = desk.models_asked
-        with self.metrics.timed("decide"):
-            desk.session.step(snapshot)
-        self.metrics.count("models asked", desk.models_asked - before)
-        desk.snapshot = snapshot
+        with self._apart(desk, batch.ts, batch.ts):
+            with self.metrics.timed("features"):
+                snapshot = desk.snapshots.close(batch)
+            if desk.decided_at >= batch.ts:
+                self._act_again(desk)
+                return
+            before = desk.models_asked
+            with self.metrics.timed("decide"):
+                desk.session.step(snapshot)
+            self.metrics.count("models asked", desk.models_asked - before)
+            desk.snapshot = snapshot
 
     def _miss(self, ts: int, why: str) -> None:
         """The bar passes without a decision; its data are fetched when there is a way again."""
@@ -288,53 +280,11 @@ class EngineHost:
         self.tally.last_bar = ts
         self._record("missed", ts, {"why": why})
 
-    def _morning(self, ts: int) -> None:
-        """Before the first bar of a session, the daily bars up to the last close, if history has them all."""
-        assert self.feed is not None
-        before = max(desk.snapshots.last_ts for desk in self.desks)
-        if before < 0 or session_of(before) == session_of(ts):
-            return
-        self._compare(before)
-        if self._daily_until >= session_of(before):
-            return  # the warm-up had them
-        daily = self.feed.daily(before, self.settings.live.warmup_days)
-        lacking = [s for s, known in zip(daily.symbols, np.isfinite(daily.close[-1])) if not known]
-        if lacking:  # the feature engine sums up its own bars then
-            self._record("no_daily", ts, {"symbols": lacking})
-            return
-        self._record("daily", ts, {"bars": daily})
-        self._daily_until = session_of(before)
-        for desk in self.desks:
-            desk.snapshots.load_daily(daily)
-
-    def _compare(self, last: int) -> None:
-        """The bars of the session that ended at `last` as they were consumed, beside history as it is now."""
-        assert self.feed is not None
-        begin = last - NS_PER_DAY
-        batches = [e.payload["batch"] for e in self.journal.read("market", since=begin, until=last)]
-        history = self.feed.missed(begin, last) if batches else None
-        if history is None:
-            return
-        self._record("bars_compared", last, payload(iso_date(session_of(last)), compare_bars(batches, history)))
-
-    def _catch_up(self, ts: int) -> None:
-        """Feed the bars before `ts` that were missed, as history has them."""
-        assert self.feed is not None
-        known = min(desk.snapshots.last_ts for desk in self.desks)
-        bars = self.feed.missed(known, ts - 1) if known else None
-        if bars is None:
-            return
-        self._record("backfill", int(bars.ts[-1]), {"bars": bars})
-        for desk in self.desks:
-            desk.snapshots.catch_up(bars)
-
     def _update(self, now: int) -> None:
         """Between bars: quotes, book, loss limits and reconciliation; no new forecast."""
         for desk in self.desks:
-            if desk.snapshot is not None:
-                fresh = self._fresh(desk.snapshot, now)
-                desk.session.watch(fresh)
-                desk.session.work(fresh, self.connection.quotes(), next_bar_end(self.tally.last_bar))
+            with self._apart(desk, now):
+                self._look_after(desk, now)
         self._flush()
         if self.connection.connected:
             if now >= self._reconcile_at:
@@ -343,6 +293,14 @@ class EngineHost:
                 with suppress(BrokerTimeout, NotConnected):  # it is asked again
                     self._follow_clock(self.connection.server_time())
         self._update_at = now + self._ns(min(s.settings.system.update_interval for s in self.systems))
+
+    def _look_after(self, desk: Desk, now: int) -> None:
+        if desk.snapshot is None:
+            return
+        quotes = self.connection.quotes()
+        fresh = requoted(desk.snapshot, quotes, now)
+        desk.session.watch(fresh)
+        desk.session.work(fresh, quotes, next_bar_end(self.tally.last_bar))
 
     def _follow_clock(self, told: int) -> None:
         """A simulated broker's time is ours; a real one's is compared with ours when we reconcile."""
@@ -416,14 +374,22 @@ class EngineHost:
         word = read_panic(self.plan.folder) if command.action == "resume" else None
         return f"panic.flag says {word}: remove the file first" if word else ""
 
-    def stop(self, reason: str) -> None:
-        """Cancel our orders, keep positions, end the journal's session."""
+    def stop(self, reason: str) -> tuple[OrderIntent, ...]:
+        """Cancel our orders, keep positions, end the journal's session; the orders that could not be taken back."""
         self.account.cancel_all(reason)
-        deadline = time.monotonic() + 2.0
-        while self.connection.connected and self.account.working() and time.monotonic() < deadline:
+        deadline = time.monotonic() + STOP_S
+        while self.connection.connected and self._left() and time.monotonic() < deadline:
             self.account.poll_reports()
             time.sleep(WAIT_S)
-        self._record("stopped", self.clock.now(), {"reason": reason, "orders left": len(self.account.working())})
+        left = self._left()
+        self._record("stopped", self.clock.now(), {"reason": reason, "orders left": len(left)})
+        return left
+
+    def _left(self) -> tuple[OrderIntent, ...]:
+        """Our orders that may still fill, less those that are bound for a closing auction: nobody can cancel them."""
+        now = self.clock.now()
+        bound = {e.order_ref for e in self.account.ledger.open_orders if beyond_recall(e, now)}
+        return tuple(o for o in self.account.working() if o.order_ref not in bound)
 
     # ---- inside -----------------------------------------------------------------------------------------------
 
@@ -436,16 +402,6 @@ class EngineHost:
             sent = self.account.flush(self.clock.now())
         self.tally.sent.extend([self.clock.now()] * sent)
         self.metrics.count("orders sent", sent)
-
-    def _fresh(self, snapshot: Snapshot, now: int) -> Snapshot:
-        """The last snapshot with the quotes of now: what orders between bars are planned on."""
-        told = self.connection.quotes()
-        bid, ask, age = (np.full(len(snapshot.symbols), np.nan) for _ in range(3))
-        for i, symbol in enumerate(snapshot.symbols):
-            if (q := told.get(symbol)) is not None and now - q.time < BAR_NS and not q.delayed:
-                bid[i], ask[i], age[i] = q.bid, q.ask, max(now - q.time, 0) / NS_PER_SECOND
-        left = snapshot.minutes_to_close - max(now - snapshot.known_at, 0) / NS_PER_MINUTE
-        return replace(snapshot, known_at=now, bid=bid, ask=ask, quote_age_s=age, minutes_to_close=max(left, 0.0))
 
     def _market(self, now: int) -> Callable[[str], Touch]:
         """The quotes of now, where they can be relied upon."""

@@ -117,7 +117,10 @@ class EngineClient:
         return f"not taken within {timeout_s:g} s; it expires by itself, look at the status"
 
     def stop(self, reason: str = "stop() was called", timeout_s: float = 30.0) -> dict[str, Any]:
-        """Cancel the orders, keep the positions, end the engine; its last status. Does nothing where none runs."""
+        """Cancel the orders, keep the positions, end the engine; its last status. Does nothing where none runs.
+
+        Phase "failed": orders could not be taken back; ``error`` and ``open_orders`` name them, the watchdog goes on.
+        """
         if self.status()["alive"]:
             self.command("stop", reason)
             deadline = time.monotonic() + timeout_s
@@ -178,8 +181,8 @@ class LiveTradingSystem:
         self.client.start()
 
     def stop(self) -> None:
-        """Cancel orders, keep positions, end the engine."""
-        self.client.stop()
+        """Cancel orders, keep positions, end the engine; see :func:`end_engine`."""
+        end_engine(self.client)
 
     def get_portfolio_status(self) -> dict[str, Any]:
         """Positions, weights, profit and loss, open orders, mode, health, last decision, latencies."""
@@ -200,6 +203,14 @@ class LiveTradingSystem:
     def flatten(self, reason: str = "flatten() was called") -> str:
         """Cancel all orders and close all positions."""
         return self.client.command("flatten", reason)
+
+
+def end_engine(client: EngineClient) -> None:
+    """Stop the engine that runs; :class:`WorkbenchError` says where it did not end, or which orders it left."""
+    ran = client.status()["alive"]
+    found = client.stop()
+    if ran and found["phase"] != "stopped":
+        raise WorkbenchError(f"the engine in {client.folder} is {found['phase']}, not stopped: {found.get('error')}")
 
 
 def portfolio_status(status: Mapping[str, Any], system: str) -> dict[str, Any]:

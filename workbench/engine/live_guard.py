@@ -78,7 +78,7 @@ class LiveGuard:
             LiveFacts.unknown(snapshot.symbols),
             price=snapshot.price,
             expected_volume=snapshot.expected_volume[0],
-            features_ok=np.isfinite(snapshot.price),
+            features_ok=np.isfinite(snapshot.price) & features_known(self.decision(), snapshot),
             lot=self._lot,
             buying=_working(working, snapshot.symbols, 1),
             selling=_working(working, snapshot.symbols, -1),
@@ -113,6 +113,19 @@ def models_alive(decision: Decision | None, snapshot: Snapshot) -> float:
     views = np.asarray(np.isfinite(decision.forecasts.expected_return).any(axis=1))
     spoke = [bool(v) for key, v in zip(keys, views) if snapshot.horizon_open[horizon(key.horizon).order]]
     return sum(spoke) / len(spoke) if spoke else float("nan")
+
+
+def features_known(decision: Decision | None, snapshot: Snapshot) -> np.ndarray:
+    """(N,) symbols of which some feature is known that the models of open horizons read; True where none reads any.
+
+    Single features that are NaN are no fault: the models learned from such rows. Where all of a symbol's are NaN its
+    models abstain, it is UNKNOWN and never increased; this looks again before an order leaves.
+    """
+    horizons = [] if decision is None else [horizon(key.horizon) for key in decision.forecasts.keys]
+    read = {h.is_day for h in horizons if snapshot.horizon_open[h.order]}
+    tables = [snapshot.daily if is_day else snapshot.features for is_day in read]
+    known = [np.isfinite(table.latest).any(axis=1) for table in tables]
+    return np.any(known, axis=0) if known else np.ones(len(snapshot.symbols), dtype=bool)
 
 
 def _working(orders: tuple[OrderIntent, ...], symbols: tuple[str, ...], side: int) -> np.ndarray:

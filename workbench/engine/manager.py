@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.config import Settings
-from workbench.engine.live import EngineClient, portfolio_status
+from workbench.engine.live import EngineClient, end_engine, portfolio_status
 from workbench.engine.plan import EnginePlan
 
 
@@ -29,8 +29,8 @@ class LiveTradingManager:
         self.client.start()
 
     def stop_all(self) -> None:
-        """Cancel orders, keep positions, end the engine."""
-        self.client.stop()
+        """Cancel orders, keep positions, end the engine; see :func:`~workbench.engine.live.end_engine`."""
+        end_engine(self.client)
 
     def get_all_status(self) -> dict[str, dict[str, Any]]:
         """System -> what `get_portfolio_status` of it would give."""

@@ -95,14 +95,24 @@ class Engine:
             self._refuse_panic()
             self.host.start()
             self.host.run(until)
-            self.host.stop(self.host.stopping or "the time was over")
-            self._show("stopped")
+            self._stop(self.host)
         except WorkbenchError as error:
             self._fail(str(error))
             raise
         except Exception as error:  # the outermost boundary: shown, logged, orders cancelled, and raised
             self._fail(f"{type(error).__name__}: {error}")
             raise
+
+    def _stop(self, host: EngineHost) -> None:
+        """Stopped is who has taken every order back; :class:`WorkbenchError` names the others."""
+        left = host.stop(host.stopping or "the time was over")
+        if left:
+            named = ", ".join(f"{'buy' if o.side > 0 else 'sell'} {o.quantity} {o.symbol}" for o in left)
+            raise WorkbenchError(
+                f"{len(left)} orders of ours could not be taken back and may still fill: {named}. The watchdog goes on "
+                f"asking until the broker confirms, see {self.folder / 'watchdog.last'}; look at the broker's own list"
+            )
+        self._show("stopped")
 
     def close(self) -> None:
         """Give everything back."""

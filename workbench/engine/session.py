@@ -95,9 +95,13 @@ class Session:
         self._journal_down = False
 
     def step(self, snapshot: Snapshot) -> Decision:
-        """Decide on `snapshot` and send what follows from it."""
+        """Decide on `snapshot` and send what follows from it; :class:`WorkbenchError` where the book is worth nothing.
+
+        Such a book can still be flattened: by :meth:`watch`, in EMERGENCY.
+        """
         with self._boundary(snapshot.known_at):
             book = self._settle(snapshot)
+            self.portfolio.check_value()
             decision = self.decide(snapshot, book, self.stages(snapshot))
             self.carry, self.decision, self.last_digest = decision.carry, decision, decision.digest
             self._record("decision", snapshot.known_at, self._receipt(decision, book, snapshot))
@@ -193,6 +197,7 @@ class Session:
             return self._flattening(book, snapshot)
         if self.mode not in SENDING:
             return ()
+        self.portfolio.check_value()
         planned = plan_orders(
             decision.target, book, snapshot, self.settings.execution, self.universe,
             system=self.name, day_weight=decision.carry.day_weight,

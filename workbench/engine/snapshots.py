@@ -7,7 +7,7 @@ feeds the same batches through the same code, so both see the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,11 +18,14 @@ from workbench.core.arrays import FloatArray, IntArray, check_shape, readonly
 from workbench.core.bars import TRADE_FIELDS, Bars
 from workbench.core.errors import DataError
 from workbench.core.types import MarketEvent, Snapshot
+from workbench.core.units import BAR_MINUTES, NS_PER_MINUTE, NS_PER_SECOND
 from workbench.core.universe import Universe
+from workbench.execution.reports import Quote
 from workbench.features.engine import FeatureEngine
 
 QUOTES = ("bid", "ask", "bid_size", "ask_size")
 STATUS = ("quote_age_s", "halted", "shortable")
+BAR_NS = BAR_MINUTES * NS_PER_MINUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +142,16 @@ class Snapshots:
             halted=halted == 1.0,
             shortable=~(shortable < 1.0),  # unknown: the guard before sending decides
         )
+
+
+def requoted(snapshot: Snapshot, quotes: Mapping[str, Quote], now: int) -> Snapshot:
+    """The last snapshot with the quotes of `now` (UTC ns): what orders between bars are planned on.
+
+    A quote that is delayed or older than a bar is unknown, NaN.
+    """
+    bid, ask, age = (np.full(len(snapshot.symbols), np.nan) for _ in range(3))
+    for i, symbol in enumerate(snapshot.symbols):
+        if (q := quotes.get(symbol)) is not None and now - q.time < BAR_NS and not q.delayed:
+            bid[i], ask[i], age[i] = q.bid, q.ask, max(now - q.time, 0) / NS_PER_SECOND
+    left = snapshot.minutes_to_close - max(now - snapshot.known_at, 0) / NS_PER_MINUTE
+    return replace(snapshot, known_at=now, bid=bid, ask=ask, quote_age_s=age, minutes_to_close=max(left, 0.0))

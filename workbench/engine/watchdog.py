@@ -3,8 +3,10 @@
     fence    kill the engine's process, so that nothing can be sent by it any more
     connect  with the engine's client id
     cancel   only orders that carry our references; never a global cancel
+    again    until the broker says that none of them works, which is told round by round
 
-``python -m workbench.engine.watchdog FOLDER PID`` is started by the engine and ends with it.
+``python -m workbench.engine.watchdog FOLDER PID`` is started by the engine and ends with it. What it is at stands in
+``watchdog.now``, its last word in ``watchdog.last``.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
+from itertools import chain, repeat
 from pathlib import Path
 
 import psutil
@@ -20,7 +24,6 @@ import psutil
 from workbench.config import BrokerSettings
 from workbench.core.errors import WorkbenchError
 from workbench.engine.heart import STATE
-from workbench.engine.locks import process_runs
 from workbench.engine.plan import EnginePlan
 from workbench.engine.process import PLAN
 from workbench.engine.simulation import running_gateway
@@ -31,8 +34,12 @@ from workbench.execution.ibkr.connection import IbkrConnection
 from workbench.execution.reports import OrderReport, Report
 from workbench.logs import logger, logging_to
 
+NOW, LAST = "watchdog.now", "watchdog.last"
 LOOK_S = 0.5
-TRIES = 20
+PAUSES_S = (1.0, 2.0, 5.0, 30.0)
+"""Real seconds between two rounds; the last one again and again: a gateway's nightly restart takes minutes."""
+LONGEST_S = 24 * 3600.0
+"""Real seconds after which a broker that cannot be asked is given up; by then a day order is over."""
 FENCED_S = 10.0
 """Real seconds for a killed process to end; its connection must be gone before another can have its client id."""
 PATIENCE_S = 5.0
@@ -43,18 +50,23 @@ def main() -> int:
     """Watch until the engine stops by itself, or act once when it died."""
     folder, pid = Path(sys.argv[1]), int(sys.argv[2])
     plan = EnginePlan.from_json((folder / PLAN).read_text(encoding="utf-8"))
+    born = birth(pid)
     with logging_to(folder / "watchdog.jsonl", stderr=False):
-        if watch(folder, pid, plan.first.live.watchdog_s):
-            act(folder, pid, plan)
+        if watch(folder, pid, born, plan.first.live.watchdog_s):
+            act(folder, pid, born, plan)
     return 0
 
 
-def watch(folder: Path, pid: int, after_s: float) -> bool:
-    """True when the engine `pid` died or hangs; False when it stopped as asked or another engine took over."""
+def birth(pid: int) -> float:
+    """When the process was started; 0 where it has ended. A number may be given to another process later."""
     try:
-        born = psutil.Process(pid).create_time()
+        return float(psutil.Process(pid).create_time())
     except psutil.NoSuchProcess:
-        born = 0.0
+        return 0.0
+
+
+def watch(folder: Path, pid: int, born: float, after_s: float) -> bool:
+    """True when the engine died, failed or hangs; False when it stopped as asked or another engine took over."""
     heard, at = None, time.monotonic()
     while True:
         status = read_status(folder)
@@ -67,39 +79,55 @@ def watch(folder: Path, pid: int, after_s: float) -> bool:
         time.sleep(LOOK_S)
 
 
-def act(folder: Path, pid: int, plan: EnginePlan) -> None:
-    """Fence, then cancel what is ours until the broker confirms that nothing of it works."""
+def act(folder: Path, pid: int, born: float, plan: EnginePlan) -> None:
+    """Fence, then cancel what is ours, round by round, until the broker says that nothing of it works.
+
+    Ends before that where another engine took over, where the folder or the simulated gateway is gone, and after
+    LONGEST_S.
+    """
     log = logger("watchdog")
     log.error("the engine died or hangs: cancelling its orders", pid=pid)
-    fence(pid)
-    broker = plan.first.broker
-    host, port = _where(folder, broker)
-    for attempt in range(TRIES):
-        if read_status(folder).get("pid") != pid:
-            log.warning("another engine took over; it reconciles by itself")
+    fence(pid, born)
+    end = time.monotonic() + LONGEST_S
+    for pause in chain(PAUSES_S, repeat(PAUSES_S[-1])):
+        over, word = _round(folder, pid, plan)
+        if not over and not folder.is_dir():
+            over, word = True, f"given up, for the engine's folder is gone: {word}"
+        if not over and time.monotonic() > end:
+            over, word = True, f"given up after {LONGEST_S / 3600:g} hours: {word}; look at the broker's own list"
+        log.warning(word, over=over)
+        _tell(folder, word, over=over)
+        if over:
             return
-        try:
-            left = cancel_ours(broker, host, port, plan.first.system.live_account)
-        except WorkbenchError as error:
-            log.error("not yet", attempt=attempt, error=str(error))
-            time.sleep(1.0)
-            continue
-        log.warning("done", orders_still_working=left)
-        _tell(folder, left)
-        return
+        time.sleep(pause)
 
 
-def fence(pid: int) -> None:
-    """Make sure that the engine can send nothing any more."""
+def _round(folder: Path, pid: int, plan: EnginePlan) -> tuple[bool, str]:
+    """Ask once; whether there is nothing left to do, and what was found."""
+    broker = plan.first.broker
+    if read_status(folder).get("pid") not in (None, pid):
+        return True, "another engine took over; it reconciles by itself"
+    where = _where(folder, broker)
+    if where is None:
+        return True, "the simulated gateway has ended: nothing works there"
     try:
+        left = cancel_ours(broker, *where, plan.first.system.live_account)
+    except WorkbenchError as error:
+        return False, f"orders of the dead engine may still work: {error}"
+    return not left, f"cancelled the orders of a dead engine; {left} still worked when the broker was last asked"
+
+
+def fence(pid: int, born: float) -> None:
+    """Make sure that the engine `pid`, started at `born`, can send nothing any more; another process is left alone."""
+    if not _alive(pid, born):
+        return
+    with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         if "workbench.engine" not in " ".join(process.cmdline()):
             return
         process.kill()
-    except psutil.NoSuchProcess:
-        return
     deadline = time.monotonic() + FENCED_S
-    while process_runs(pid) and time.monotonic() < deadline:  # one whose parent has not waited for it has ended too
+    while _alive(pid, born) and time.monotonic() < deadline:  # one whose parent has not waited for it has ended too
         time.sleep(0.05)
 
 
@@ -128,13 +156,12 @@ def ours(orders: Iterable[OrderReport], client_id: int) -> tuple[OrderReport, ..
     return tuple(o for o in orders if is_ours(o.order_ref) and o.client_id == client_id)
 
 
-def _where(folder: Path, settings: BrokerSettings) -> tuple[str, int]:
+def _where(folder: Path, settings: BrokerSettings) -> tuple[str, int] | None:
+    """Where the broker listens; None where it is the simulated gateway and that has ended."""
     if settings.host:
         return settings.host, settings.port
     gateway = running_gateway(folder)
-    if gateway is None:
-        raise WorkbenchError("the simulated gateway does not run: there is nothing to cancel at")
-    return gateway.host, gateway.port
+    return None if gateway is None else (gateway.host, gateway.port)
 
 
 def _alive(pid: int, born: float) -> bool:
@@ -145,11 +172,13 @@ def _alive(pid: int, born: float) -> bool:
         return False
 
 
-def _tell(folder: Path, left: int) -> None:
-    """Leave a word for whoever looks at the folder."""
-    text = f"{os.getpid()} cancelled the orders of a dead engine; {left} still worked when the broker was last asked\n"
-    (folder / "watchdog.last").write_text(text, encoding="utf-8")
-    (folder / STATE).touch()
+def _tell(folder: Path, word: str, *, over: bool) -> None:
+    """Leave a word for whoever looks at the folder; one that cannot be written must not end the watchdog."""
+    with suppress(OSError):  # the log has it
+        (folder / (LAST if over else NOW)).write_text(f"{os.getpid()} {word}\n", encoding="utf-8")
+        if over:
+            (folder / NOW).unlink(missing_ok=True)
+        os.utime(folder / STATE)
 
 
 if __name__ == "__main__":

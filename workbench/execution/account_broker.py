@@ -22,8 +22,8 @@ from workbench.core.types import OrderIntent
 from workbench.core.units import NS_PER_SECOND
 from workbench.execution.account_order import AccountOrder, beyond_recall
 from workbench.execution.broker import BrokerTimeout, Connection, NotConnected
-from workbench.execution.dealing import Booking, Dealer, Dealt, Part
-from workbench.execution.events import Commissioned, Corrected, LiveEvent
+from workbench.execution.dealing import Part
+from workbench.execution.events import LiveEvent
 from workbench.execution.netting import OUR_MARK, Wish
 from workbench.execution.order_ledger import OrderLedger
 from workbench.execution.order_states import DONE, OPEN, OrderState
@@ -38,14 +38,16 @@ from workbench.execution.reports import (
     Facts,
     Link,
     LinkReport,
+    OutgoingOrder,
     Report,
 )
 from workbench.execution.restoring import Rebuilt, rebuild
-from workbench.execution.sending import Quoted, number_orders, place_all, sift, write_ahead
-from workbench.execution.system_broker import SystemBroker, VirtualBook
+from workbench.execution.sending import Quoted, number_orders, place_all, write_ahead
+from workbench.execution.sifting import Cut, Most, Refuse, gone, sift, within
+from workbench.execution.system_books import SystemBooks
+from workbench.execution.system_broker import SystemBroker
 from workbench.execution.working import UNKNOWN
-from workbench.gateway.events import Filled, Rejected
-from workbench.journal import Entry, Journal
+from workbench.journal import Entry, Journal, JournalError
 
 FACTS_EVERY_NS = 2 * NS_PER_SECOND
 """Facts are not asked for more often than this, whatever is in doubt."""
@@ -94,15 +96,14 @@ class AccountBroker:
         """Why nothing may be sent at this moment; empty where it may."""
         self.market: Callable[[int], Quoted] = lambda now: lambda symbol: UNKNOWN
         """Bid and ask of every symbol at `now` (UTC ns), for the record alone: nothing is traded by it."""
+        self.most: Callable[[str, str], Most] = lambda system, symbol: Most()
+        """What an order of the account in a symbol may have, by the guards of a system that wants to trade it."""
         self._recorder = Recorder(journal, fallback)
-        self._dealer = Dealer()
-        self._books: dict[str, VirtualBook] = {}  # system -> its book with every recorded event
-        self._brokers: dict[str, SystemBroker] = {}
+        self._systems = SystemBooks(self._recorder, clock)
         self._outside = Outside()
         self._wishes: list[Wish] = []
         self._heard: queue.SimpleQueue[Report] = queue.SimpleQueue()
         self._reports: deque[Report] = deque()  # taken from the queue, not yet recorded
-        self._pending: deque[Booking | LiveEvent] = deque()  # to be recorded and told, in order
         self._link_up = connection.connected
         self._links = 0  # changes of the link so far
         self._asked_at = 0
@@ -113,14 +114,14 @@ class AccountBroker:
         """The broker of a system. `capital` USD opens its book where it has none yet, which is journaled."""
         if name not in self.names:
             raise DataError(f"system {name} is not of this account, which has {', '.join(self.names)}")
-        if name not in self._brokers:
-            if name not in self._books:
+        systems = self._systems
+        if name not in systems.brokers:
+            if name not in systems.books:
                 if capital is None:
                     raise DataError(f"system {name} has no book in this journal yet; give it a capital in USD")
-                self._recorder.record("capital", self.clock.now(), {"system": name, "cash": capital, "positions": {}})
-                self._books[name] = VirtualBook(capital, {})
-            self._brokers[name] = SystemBroker(self, name, self._books[name].copy())
-        return self._brokers[name]
+                systems.open_book(name, capital)
+            systems.brokers[name] = SystemBroker(self, name, systems.books[name].copy())
+        return systems.brokers[name]
 
     def collect(self, wish: Wish) -> None:
         """Keep what a system wants until the next flush."""
@@ -128,16 +129,15 @@ class AccountBroker:
 
     def open_parts(self, system: str) -> tuple[Part, ...]:
         """What `system` still has in orders that may fill."""
-        parts = (p for e in self.ledger.open_orders for p in self._dealer.parts[e.order_ref])
-        return tuple(p for p in parts if p.system == system and p.remaining)
+        return self._systems.parts_of(system, [e.order_ref for e in self.ledger.open_orders])
 
     def cancel_for(self, system: str, order_ref: str) -> None:
         """Cancel a system's order; not yet sent, it is withdrawn; shared with others, the whole order is cancelled."""
         now = self.clock.now()
         for wish in [w for w in self._wishes if (w.system, w.intent.order_ref) == (system, order_ref)]:
             self._wishes.remove(wish)
-            self._brokers[system].withdraw(wish, now)
-        parent = self._dealer.parent.get((system, order_ref))
+            self._systems.brokers[system].withdraw(wish, now)
+        parent = self._systems.dealer.parent.get((system, order_ref))
         if parent is not None:
             self._cancel(self.ledger.orders[parent], f"{system} cancels {order_ref}")
 
@@ -163,14 +163,14 @@ class AccountBroker:
         return dict(self._outside.positions)
 
     @property
-    def collected(self) -> int:
+    def collected(self) -> tuple[OrderIntent, ...]:
         """Orders that systems want and that were not sent yet."""
-        return len(self._wishes)
+        return tuple(wish.intent for wish in self._wishes)
 
     @property
     def booked(self) -> frozenset[str]:
         """Systems that have a book."""
-        return frozenset(self._books)
+        return frozenset(self._systems.books)
 
     @property
     def journal_down(self) -> bool:
@@ -191,45 +191,61 @@ class AccountBroker:
         """Send what was collected, netted; how many orders were written. What may not go is told as Rejected."""
         self.poll_reports()
         wishes, self._wishes = self._wishes, []
-        refused: list[tuple[Wish, str]] = []
+        refused: list[Cut] = []
         try:
             return self._send(wishes, now, refused)
         finally:
-            self._refuse(refused, now)
+            self._systems.refuse(refused, now)
 
-    def _send(self, wishes: list[Wish], now: int, refused: list[tuple[Wish, str]]) -> int:
+    def _send(self, wishes: list[Wish], now: int, refused: list[Cut]) -> int:
         def refuse(wish: Wish, reason: str) -> None:
-            refused.append((wish, reason))
+            refused.append(Cut(wish, wish.intent.quantity, reason))
 
-        kept = sift(wishes, self.ledger.busy_symbols, self._dealer.used, self._why_not(), self._gone, refuse)
+        kept = self._may_go(wishes, refused, refuse)
         if not kept:
             return 0
-        positions = {name: book.positions for name, book in self._books.items()}
         done = False
         try:
             planned, numbered = write_ahead(
-                self._recorder, lambda p: number_orders(self.connection, self.ledger, p), kept, positions, now, refuse,
-                self.market(now),
+                self._recorder, lambda p: number_orders(self.connection, self.ledger, p), kept,
+                self._systems.positions, now, refuse, self.market(now),
             )  # fmt: skip
             done = True
         except NotConnected as error:
-            refused.extend((w, str(error)) for w in kept)
+            for wish in kept:
+                refuse(wish, str(error))
             return 0
         finally:
             if not done:
-                told = [w for w, _ in refused]
-                refused.extend(
-                    (w, "it could not be numbered or recorded, so it was not sent") for w in kept if w not in told
-                )
-        refused.extend(planned.held)
+                told = [cut.wish for cut in refused]
+                for wish in kept:
+                    if wish not in told:
+                        refuse(wish, "it could not be numbered or recorded, so it was not sent")
+        for wish, reason in planned.held:
+            refuse(wish, reason)
         for net_order, order in numbered:
             self.ledger.intend(order, now)
-            self._dealer.add(order.order_ref, net_order.shares)
+            self._systems.dealer.add(order.order_ref, net_order.shares)
         for cross in planned.crosses:
-            self._pending.extend(self._dealer.crossings(cross, now))
+            self._systems.later(self._systems.dealer.crossings(cross, now))
         written = self._place([order for _, order in numbered])
         self._settle(())
         return written
+
+    def _may_go(self, wishes: list[Wish], refused: list[Cut], refuse: Refuse) -> tuple[Wish, ...]:
+        """What may go out of each wish; what is taken from it is `refused`."""
+        held, outside, dealer = self._systems.held, self._outside.positions, self._systems.dealer
+
+        def missing(wish: Wish, taken: int) -> str:
+            symbol = wish.intent.symbol
+            return gone(wish, taken, held[symbol], outside.get(symbol, 0))
+
+        kept = sift(wishes, self.ledger.busy_symbols, dealer.used, self._why_not(), missing, refuse)
+        kept, cuts = within(kept, self._systems.positions, self.most)
+        for cut in cuts:
+            self._systems.brokers[cut.wish.system].cut(cut)
+        refused.extend(cuts)
+        return kept
 
     def _place(self, orders: list[Any]) -> int:
         done = False
@@ -239,39 +255,14 @@ class AccountBroker:
         finally:
             if not done:  # whatever broke: what was being written is in doubt, and so is what was not reached
                 self._abandon(orders)
-        events: tuple[LiveEvent, ...] = ()
         for ref, why in unsent:
-            events += self.ledger.unsent(ref, why, self.clock.now())
-        self._pending.extend(events)
+            self._systems.later(self.ledger.unsent(ref, why, self.clock.now()))
         return len(orders) - len(unsent)
 
     def _abandon(self, orders: list[Any]) -> None:
         for order in orders:
             if self.ledger.orders[order.order_ref].state is OrderState.INTENDED:
                 self.ledger.doubt(order.order_ref, "sending broke off", self.clock.now())
-
-    def _refuse(self, refused: list[tuple[Wish, str]], now: int) -> None:
-        for wish, reason in refused:
-            i = wish.intent
-            self._brokers[wish.system].tell(Rejected(i.order_ref, i.symbol, now, reason))
-        for wish, reason in refused:
-            i = wish.intent
-            payload = {"system": wish.system, "order_ref": i.order_ref, "symbol": i.symbol, "reason": reason}
-            self._recorder.record("dropped", now, payload)
-
-    def _gone(self, wish: Wish) -> str:
-        """Why an order that reduces would sell (or buy back) what somebody traded away outside of this program."""
-        symbol, side = wish.intent.symbol, wish.intent.side
-        outside = self._outside.positions.get(symbol, 0)
-        held = sum(book.positions.get(symbol, 0) for book in self._books.values())
-        there = abs(held) - abs(outside)
-        if not (side * held < 0 and side * outside > 0 and wish.intent.quantity > max(there, 0)):
-            return ""
-        return (
-            f"{symbol}: the systems hold {held:+d} shares, {outside:+d} were traded outside of this program, and the "
-            f"account has {held + outside:+d}: {wish.intent.quantity} more would open a position on the other side; "
-            "trade the outside shares back where they were traded"
-        )
 
     def _why_not(self) -> str:
         if why := self.held():
@@ -287,13 +278,8 @@ class AccountBroker:
         if entry is None or not able or entry.cancel_wanted or self._why_not():
             return False
         before, order = entry.order, replace(entry.order, limit_price=limit_price)
-        payload = {
-            "order_ref": order_ref,
-            "order_id": order.order_id,
-            "symbol": order.symbol,
-            "from": before.limit_price,
-        }
-        self._recorder.journal.record("change", self.clock.now(), flat({**payload, "limit_price": limit_price}))
+        if not self._changing(before, order):
+            return False
         self.ledger.changed(order)
         try:
             self.connection.place(order)
@@ -305,17 +291,32 @@ class AccountBroker:
             self._settle(())
         return True
 
+    def _changing(self, before: OutgoingOrder, after: OutgoingOrder) -> bool:
+        """Record a change of the limit ahead of it; False where it was not recorded, so that it must not be made.
+
+        Where the journal refuses, only an order that reduces may be changed, recorded in the fallback.
+        """
+        ids = {"order_ref": after.order_ref, "order_id": after.order_id, "symbol": after.symbol}
+        payload = flat({**ids, "from": before.limit_price, "limit_price": after.limit_price})
+        spare = self._systems.only_reduces(after.order_ref)
+        try:
+            self._recorder.record("change", self.clock.now(), payload, spare=spare)
+        except JournalError:
+            return False
+        return True
+
     def change_for(self, system: str, order_ref: str, limit_price: float) -> bool:
         """Move the limit of a system's order; False where it may not be changed, or others share in it."""
-        parent = self._dealer.parent.get((system, order_ref))
-        alone = parent is not None and len(self._dealer.parts[parent]) == 1
+        dealer = self._systems.dealer
+        parent = dealer.parent.get((system, order_ref))
+        alone = parent is not None and len(dealer.parts[parent]) == 1
         return alone and parent is not None and self.change(parent, limit_price)
 
     def cancel_all(self, reason: str) -> None:
         """Withdraw what was not sent and cancel our orders, and only ours."""
         now = self.clock.now()
         for wish in self._wishes:
-            self._brokers[wish.system].withdraw(wish, now)
+            self._systems.brokers[wish.system].withdraw(wish, now)
         self._wishes.clear()
         for entry in self.ledger.open_orders:
             self._cancel(entry, reason)
@@ -397,27 +398,10 @@ class AccountBroker:
 
     def _settle(self, events: Iterable[LiveEvent]) -> None:
         """Record and tell events and changes of state, in order; what could not be recorded waits for the next call."""
-        self._pending.extend(("order_state", flat(t)) for t in self.ledger.transitions)
+        self._systems.later(("order_state", flat(t)) for t in self.ledger.transitions)
         self.ledger.transitions.clear()
-        self._pending.extend(events)
-        while self._pending:
-            self._tell(self._recorded(self._pending[0]))
-            self._pending.popleft()
-
-    def _recorded(self, item: Booking | LiveEvent) -> Dealt:
-        if isinstance(item, (Filled, Commissioned, Corrected)):
-            item = self._dealer.split(item)
-        if not isinstance(item, tuple):
-            return self._dealer.pass_on(item)  # type: ignore[arg-type]
-        kind, payload = item
-        self._recorder.record(kind, self.clock.now(), payload)
-        return () if kind == "order_state" else self._dealer.book(kind, payload)
-
-    def _tell(self, dealt: Dealt) -> None:
-        for system, event in dealt:
-            self._books[system].apply(event)
-            if system in self._brokers:
-                self._brokers[system].tell(event)
+        self._systems.later(events)
+        self._systems.settle()
 
     # ---- reconciling --------------------------------------------------------------------------------------------
 
@@ -465,9 +449,7 @@ class AccountBroker:
 
     def _expected(self) -> Counter[str]:
         expected = Counter(self._outside.positions)
-        for book in self._books.values():
-            for symbol, quantity in book.positions.items():
-                expected[symbol] += quantity
+        expected.update(self._systems.held)
         return expected
 
     def _absorb(self, result: Reconciliation) -> None:
@@ -484,28 +466,25 @@ class AccountBroker:
         Every order that was open is UNKNOWN until the next reconciliation. What was recorded as heard but not as
         counted, and crossings that were decided but not booked, are counted now.
         """
-        rebuilt: Rebuilt = rebuild(entries, self.ledger, self._dealer, self._outside)
-        self._books |= rebuilt.books
+        rebuilt: Rebuilt = rebuild(entries, self.ledger, self._systems.dealer, self._outside)
+        self._systems.books |= rebuilt.books
         now = self.clock.now()
         for entry in self.ledger.open_orders:
             self.ledger.doubt(entry.order_ref, "the engine was restarted", now)
-        self._pending.extend(rebuilt.crossings)
+        self._systems.later(rebuilt.crossings)
         self._settle(())
         for report in rebuilt.money:
             self._settle(self.ledger.apply(report, now))
 
     def checkpoint(self) -> None:
         """Record every book as it stands, so that older sessions may be pruned from the journal."""
-        now = self.clock.now()
-        for name, book in self._books.items():
-            payload = {"system": name, "cash": book.cash, "positions": dict(book.positions)}
-            self._recorder.record("capital", now, payload)
+        self._systems.checkpoint()
         if self._outside.known:
             payload = {"positions": self.outside_positions, "changes": {}, "reason": "checkpoint"}
-            self._recorder.record("outside", now, payload)
+            self._recorder.record("outside", self.clock.now(), payload)
 
     def _as_intent(self, entry: AccountOrder) -> OrderIntent:
-        o, part = entry.order, self._dealer.parts[entry.order_ref][0]
+        o, part = entry.order, self._systems.dealer.parts[entry.order_ref][0]
         decided_at, mid = part.intent.decided_at, part.intent.arrival_mid
         kind, limit = o.order_type, o.limit_price
         return OrderIntent(o.order_ref, o.symbol, o.side, entry.remaining, kind, limit, o.tif, decided_at, mid)

@@ -35,6 +35,11 @@ class Part:
     def remaining(self) -> int:
         return max(self.quantity - self.filled, 0)
 
+    @property
+    def left(self) -> OrderIntent:
+        """What may still fill of it."""
+        return replace(self.intent, quantity=self.remaining)
+
 
 class Dealer:
     """The parts of every order of the account."""

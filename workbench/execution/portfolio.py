@@ -77,10 +77,14 @@ class Portfolio:
 
     @property
     def weights(self) -> FloatArray:
-        """(N,) position values as fractions of NAV."""
+        """(N,) position values as fractions of NAV; see :meth:`check_value`."""
+        self.check_value()
+        return self.shares * np.where(self.shares != 0, self.marks, 0.0) / self.nav
+
+    def check_value(self) -> None:
+        """:class:`WorkbenchError` where NAV is not above 0: nothing can be sized then, only closed."""
         if self.nav <= 0:
             raise WorkbenchError(f"net asset value fell to {self.nav:.2f} USD: there is nothing left to size against")
-        return self.shares * np.where(self.shares != 0, self.marks, 0.0) / self.nav
 
     def state(self) -> dict[str, Any]:
         """The whole book in plain numbers (NaN as None), for :meth:`of_state`."""
@@ -109,13 +113,14 @@ class Portfolio:
         return book
 
     def book(self, as_of: int, open_orders: tuple[OrderIntent, ...], carry: Carry) -> Book:
-        """The book as the next decision sees it."""
-        turnover = self.traded_today / self.nav if self.nav > 0 else 0.0
+        """The book as the next decision sees it; its weights are NaN where NAV is not above 0."""
+        worth = self.nav > 0
+        turnover = self.traded_today / self.nav if worth else 0.0
         return Book(
             as_of=as_of,
             symbols=self.symbols,
             positions=self.shares.copy(),
-            weights=self.weights,
+            weights=self.weights if worth else np.full(len(self.symbols), np.nan),
             nav=self.nav,
             cash=self.cash,
             day_start_nav=self.day_start_nav,

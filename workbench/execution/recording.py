@@ -15,13 +15,16 @@ class Recorder:
         self.journal, self.fallback = journal, fallback
         self.down = False
 
-    def record(self, kind: str, now: int, payload: Mapping[str, Any]) -> None:
-        """Append one record; :class:`JournalError` if neither journal nor fallback takes it."""
+    def record(self, kind: str, now: int, payload: Mapping[str, Any], *, spare: bool = True) -> None:
+        """Append one record; :class:`JournalError` if neither journal nor fallback takes it.
+
+        The fallback is asked only for what may go on without the journal (`spare`).
+        """
         try:
             self.journal.record(kind, now, payload)
             self.down = False
         except JournalError:
             self.down = True
-            if self.fallback is None:
+            if self.fallback is None or not spare:
                 raise
             self.fallback.record(kind, now, payload)

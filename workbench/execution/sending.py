@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from workbench.execution.broker import BrokerTimeout, Connection, NotConnected
@@ -12,39 +12,11 @@ from workbench.execution.order_states import OrderState
 from workbench.execution.recording import Recorder
 from workbench.execution.records import flat
 from workbench.execution.reports import OutgoingOrder
+from workbench.execution.sifting import Refuse, shrinking
 from workbench.execution.working import Touch
 from workbench.journal import JournalError
 
-Refuse = Callable[[Wish, str], None]
 Quoted = Callable[[str], Touch]  # symbol -> its bid and ask
-
-
-def sift(
-    wishes: Sequence[Wish],
-    busy: Set[str],
-    used: Set[tuple[str, str]],
-    why_not: str,
-    gone: Callable[[Wish], str],
-    refuse: Refuse,
-) -> tuple[Wish, ...]:
-    """The wishes that may go out: one per system and symbol, none in a `busy` symbol, none where `why_not` says so, or
-    `gone` says that the shares are not there any more."""
-    kept: dict[tuple[str, str], Wish] = {}
-    for wish in wishes:
-        key, symbol = (wish.system, wish.intent.symbol), wish.intent.symbol
-        if why_not:
-            refuse(wish, why_not)
-        elif (wish.system, wish.intent.order_ref) in used:
-            refuse(wish, f"{wish.system} sent {wish.intent.order_ref} ({symbol}) before; nothing goes twice")
-        elif symbol in busy:
-            refuse(wish, f"an order of {symbol} still works, or what became of it is not known; wait for its end")
-        elif why := gone(wish):
-            refuse(wish, why)
-        elif key in kept:
-            refuse(wish, f"{wish.system} wants {symbol} twice at once; only the first goes")
-        else:
-            kept[key] = wish
-    return tuple(kept.values())
 
 
 def write_ahead(
@@ -83,8 +55,7 @@ def write_ahead(
 
 def reduces(wish: Wish, positions: Mapping[str, int]) -> bool:
     """Whether an order does nothing but bring the system's position closer to zero."""
-    held = positions.get(wish.intent.symbol, 0)
-    return wish.intent.side * held < 0 and wish.intent.quantity <= abs(held)
+    return shrinking(wish.intent, positions) == wish.intent.quantity
 
 
 def place_all(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from workbench.core.types import Fill, OrderIntent
 from workbench.execution.events import Commissioned, Corrected, LiveEvent
 from workbench.execution.netting import Wish
-from workbench.gateway.events import Cancelled, Charged, Filled
+from workbench.execution.sifting import Cut
+from workbench.gateway.events import Cancelled, Charged, Filled, Rejected
 
 if TYPE_CHECKING:
     from workbench.execution.account_broker import AccountBroker
@@ -56,6 +56,7 @@ class SystemBroker:
         self._account = account
         self._book = book
         self._events: deque[LiveEvent] = deque()
+        self._cuts: dict[str, Cut] = {}  # order_ref -> what was taken from it as it left, while it may still fill
 
     def submit(self, intent: OrderIntent) -> None:
         self._account.collect(Wish(self.name, intent, self.algo, self.priority))
@@ -77,8 +78,16 @@ class SystemBroker:
         return events
 
     def tell(self, event: LiveEvent) -> None:
-        """Keep an event for the next poll."""
+        """Keep an event for the next poll. What was cut from an order ends with its last fill."""
         self._events.append(event)
+        over = isinstance(event, (Cancelled, Rejected)) or (isinstance(event, Filled) and event.remaining <= 0)
+        cut = self._cuts.pop(event.order_ref, None) if over else None  # type: ignore[union-attr]
+        if cut is not None and isinstance(event, Filled):
+            self._events.append(Cancelled(event.order_ref, event.symbol, event.time, cut.quantity, cut.reason))
+
+    def cut(self, cut: Cut) -> None:
+        """Less than was submitted leaves; the order's end is told in time."""
+        self._cuts[cut.wish.intent.order_ref] = cut
 
     def withdraw(self, wish: Wish, time: int) -> None:
         """A wish that was cancelled before it was sent."""
@@ -88,7 +97,7 @@ class SystemBroker:
     @property
     def open_orders(self) -> tuple[OrderIntent, ...]:
         """What this system still has at the broker; `quantity` is what remains. For a tracker after a restart."""
-        return tuple(replace(p.intent, quantity=p.remaining) for p in self._account.open_parts(self.name))
+        return tuple(p.left for p in self._account.open_parts(self.name))
 
     @property
     def cash(self) -> float:

@@ -13,9 +13,10 @@ from workbench.fees import plan_named
 class MatchingRules:
     """How the simulated exchange behaves.
 
-    `latency_ns` from sending to arriving, plus uniform jitter below `jitter_ns`; a request to cancel takes
-    `cancel_latency_ns`. `unknown_sigma_1d`: the daily volatility assumed for walking in a symbol without one (a
-    pessimistic assumption of the simulator, never shown to a model).
+    `plan`: by which commissions are charged, "fixed" or "tiered" (:data:`workbench.fees.PLANS`). `latency_ns` from
+    sending to arriving, plus uniform jitter below `jitter_ns`; a request to cancel takes `cancel_latency_ns`.
+    `unknown_sigma_1d`: the daily volatility assumed for walking in a symbol without one (a pessimistic assumption of
+    the simulator, never shown to a model).
 
     `price_step` USD: the mean price of walking the book is rounded to it, against the taker; 0 leaves it as it is.
     With trading hours: MOC and LOC orders arrive and change until `close_cutoff_ns` before the close, and in Nasdaq's

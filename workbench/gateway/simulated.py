@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from workbench.core.calendar import exchange_sessions, iso_date, iso_time
-from workbench.core.clock import ManualClock
+from workbench.core.clock import Clock, ManualClock
 from workbench.core.errors import ConfigError, WorkbenchError
 from workbench.core.units import NS_PER_SECOND
 from workbench.gateway.brokerage import Brokerage
@@ -27,6 +27,7 @@ from workbench.gateway.hub import Hub
 from workbench.gateway.keeping import Keeper, KeptBooks, check_market
 from workbench.gateway.market import Market
 from workbench.gateway.replay import ReplayMarket
+from workbench.gateway.rules import MatchingRules
 from workbench.gateway.scenarios import load
 from workbench.gateway.scenarios.injector import Injector
 from workbench.gateway.scenarios.spec import Scenario
@@ -52,6 +53,8 @@ class SimulatedGateway:
     port : 0 for any that is free
     seed : of the simulated market
     cash : USD of a new account
+    commission : plan by which a new account is charged, "fixed" or "tiered" (None: tiered); an account that is there
+        keeps its own, and another is refused
     market : instead of the simulated one, for example ``ReplayMarket.of(path)``
     books : file that the account is kept in over restarts; an account that is there goes on at its own time
     scenario : faults to inject: a shipped scenario's name, the path of a file, or a scenario
@@ -66,6 +69,7 @@ class SimulatedGateway:
         port: int = 0,
         seed: int = 0,
         cash: float = 1_000_000.0,
+        commission: str | None = None,
         market: Market | None = None,
         books: Path | str | None = None,
         scenario: Scenario | Path | str | None = None,
@@ -78,7 +82,7 @@ class SimulatedGateway:
         if start is not None or not kept:
             times.append(_beginning(start, market))
         self.clock = ManualClock(max(times))
-        brokerage = kept.brokerage(self.clock) if kept else Brokerage(self.clock, cash)
+        brokerage = _account(kept, self.clock, cash, commission)
         self.hub = Hub(self.clock, brokerage, market)
         if kept:
             check_market(kept, self.hub)
@@ -205,6 +209,21 @@ def opening(start: str) -> int:
         return int(sessions.open_ns[i]) + NS_PER_SECOND
     local = moment if moment.tzinfo else moment.replace(tzinfo=EXCHANGE_ZONE)
     return int(local.timestamp()) * NS_PER_SECOND
+
+
+def _account(kept: KeptBooks | None, clock: Clock, cash: float, commission: str | None) -> Brokerage:
+    """The account of the books, or a new one; ConfigError for a plan of commissions that is unknown, or not its own."""
+    rules = MatchingRules() if commission is None else MatchingRules(plan=commission)
+    if kept is None:
+        return Brokerage(clock, cash, rules=rules)
+    brokerage = kept.brokerage(clock)
+    plan = brokerage.engine.rules.plan
+    if commission is not None and commission != plan:
+        raise ConfigError(
+            f"commission {commission!r} is not that of these books, which are charged by the {plan} plan: leave it "
+            f"out, or begin with new books"
+        )
+    return brokerage
 
 
 def _beginning(start: str | None, market: Market) -> int:

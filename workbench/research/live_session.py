@@ -111,8 +111,10 @@ def _run(client: EngineClient, until: int) -> None:
         if status["phase"] != "trading":
             raise WorkbenchError(f"the live session ended early: {status.get('error') or status['phase']}")
     finally:
-        client.stop("the session is over")
+        stopped = client.stop("the session is over")
         stop_gateway(client.folder)
+    if stopped["phase"] == "failed":
+        raise WorkbenchError(f"the live session did not end well: {stopped.get('error')}")
 
 
 @dataclass(frozen=True, slots=True)
