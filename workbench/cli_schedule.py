@@ -278,7 +278,7 @@ def _outcome(ran: Run | None, as_json: bool) -> None:
 
 
 def _row(ran: Run) -> dict[str, Any]:
-    took = (ran.ended - ran.started) / 1e9 if ran.ended and ran.started else None
+    took = (ran.ended - ran.started) / 1e9 if ran.ended >= ran.started > 0 else None  # a rehearsal may begin again
     return {
         "run": ran.id,
         "state": str(ran.state),

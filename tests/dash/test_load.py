@@ -22,7 +22,8 @@ def test_twenty_watchers_of_a_hundred_symbols_see_what_is_decided() -> None:
     newest = max(load.written)
     for watcher in load.watchers:
         assert max(watcher.shown) >= newest  # nobody is left behind
-    assert min(load.seen) >= 0.5  # the rest came together with the next one
+    assert min(load.seen) >= 0.7  # the rest came with the next one; 0.89 alone on 2 cores, 0.81 beside other work
+    assert late[1] <= 2.5  # 1.2 s there
 
 
 @pytest.mark.soak

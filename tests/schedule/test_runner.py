@@ -17,10 +17,11 @@ import pytest
 
 from tests.schedule.books import book, spec, start, wait_for
 from workbench.engine.locks import FileLock
+from workbench.schedule import runner
 from workbench.schedule.attempts import launch
 from workbench.schedule.engine import Stopper
 from workbench.schedule.history import RunState
-from workbench.schedule.runner import is_running, read_outcome, run
+from workbench.schedule.runner import Spec, is_running, read_outcome, run
 
 BUSY = "import pathlib, time\npathlib.Path(mark).touch()\ntime.sleep(120)"
 AWAITING = "import asyncio, pathlib\npathlib.Path(mark).touch()\nawait asyncio.sleep(120)"
@@ -122,6 +123,23 @@ def test_a_run_that_is_killed_says_nothing_and_is_not_running(tmp_path) -> None:
     process.wait(20)
     assert not is_running(folder)
     assert read_outcome(folder) is None
+
+
+def test_a_run_is_not_over_before_its_outcome_is_written(tmp_path, monkeypatch) -> None:
+    """Who looked in between took it for killed: seen when a scheduler had been killed and another took over."""
+    seen: list[bool] = []
+    describe = runner._describe
+
+    def slowly(folder: Path, made: Spec) -> None:
+        seen.append(is_running(folder))
+        describe(folder, made)
+
+    monkeypatch.setattr(runner, "_describe", slowly)
+    folder = spec(tmp_path, book(tmp_path, "one", "1"))
+    outcome = run(folder)
+    assert seen == [True]
+    assert not is_running(folder)
+    assert read_outcome(folder) == outcome
 
 
 def test_runs_with_one_lock_do_not_overlap(tmp_path) -> None:

@@ -373,7 +373,7 @@ def test_refresh_is_cheap(client: Client) -> None:
     began = time.perf_counter()
     for _ in range(20):
         live.refresh()
-    assert (time.perf_counter() - began) / 20 < 0.05
+    assert (time.perf_counter() - began) / 20 < 0.25
 
 
 def test_card_and_view_of_a_system(tmp_path: Path) -> None:

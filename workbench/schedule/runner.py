@@ -96,25 +96,35 @@ class Outcome:
 
 
 def run(folder: Path) -> Outcome:
-    """Run the notebooks in order until one does not succeed; the outcome is written too."""
-    spec, begun, stopper = Spec.read(folder), time.monotonic(), Stopper()
+    """Run the notebooks in order until one does not succeed; the outcome is written too.
+
+    Until it is, the lock of the run is held: whoever finds it free and no outcome knows that the process was killed.
+    """
+    spec, begun = Spec.read(folder), time.monotonic()
+    own = FileLock(folder / LOCK, f"run {spec.run}")
+    own.acquire()
+    try:
+        state, reason = _run(spec, folder)
+        _describe(folder, spec)
+        outcome = Outcome(state, reason, round(time.monotonic() - begun, 3), _digests(folder))
+        _write(folder / OUTCOME, {**asdict(outcome), "digest": outcome.digest})
+    finally:
+        own.release()
+    return outcome
+
+
+def _run(spec: Spec, folder: Path) -> tuple[RunState, str]:
+    stopper = Stopper()
     with contextlib.ExitStack() as stack:
-        own = FileLock(folder / LOCK, f"run {spec.run}")
-        own.acquire()
-        stack.callback(own.release)
         log = stack.enter_context((folder / LOG).open("a", encoding="utf-8"))
         stack.enter_context(_stopped_by_signals(stopper))
         stack.enter_context(_time_limit(stopper, spec.timeout_s))
         told = stack.enter_context(_Progress(folder, spec))
         try:
-            state, reason = _locked(spec, folder, stopper, told, _Redacted(log))
+            return _locked(spec, folder, stopper, told, _Redacted(log))
         except Exception as error:  # noqa: BLE001 -- the outermost boundary: who says nothing is taken for killed
             _Redacted(log).write(traceback.format_exc())
-            state, reason = RunState.FAILED, redact(f"{type(error).__name__}: {error}")
-    _describe(folder, spec)
-    outcome = Outcome(state, reason, round(time.monotonic() - begun, 3), _digests(folder))
-    _write(folder / OUTCOME, {**asdict(outcome), "digest": outcome.digest})
-    return outcome
+            return RunState.FAILED, redact(f"{type(error).__name__}: {error}")
 
 
 def read_outcome(folder: Path) -> Outcome | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import struct
@@ -13,19 +14,25 @@ from typing import Any
 import pytest
 
 from workbench.config.live import BrokerSettings
+from workbench.core.units import NS_PER_SECOND
 from workbench.execution.ibkr.connection import IbkrConnection
+from workbench.execution.ibkr.errors import BrokerError
 from workbench.execution.reports import OutgoingOrder, Report
 from workbench.gateway.simulated import SimulatedGateway
 
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 NAN = float("nan")
+FROZEN = 1e-9
+"""Speed of a gateway whose clock stands still, but for the steps of :meth:`Desk.until`."""
+STEP_NS = NS_PER_SECOND // 5
 
 
-def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
-    """What `condition` gives once it is true."""
-    limit = time.monotonic() + patience_s
+def until(condition: Callable[[], Any], what: str, between: Callable[[], object] = lambda: None) -> Any:
+    """What `condition` gives once it is true; `between` is done between two looks."""
+    limit = time.monotonic() + PATIENCE_S
     while not (found := condition()):
         assert time.monotonic() < limit, f"waited in vain for {what}"
+        between()
         time.sleep(0.01)
     return found
 
@@ -33,13 +40,38 @@ def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_
 class Desk:
     """A connection, and every report that came."""
 
+    gateway: SimulatedGateway | None = None
+    """At the other end; None if the test did not make it."""
+
     def __init__(self, port: int, **settings: Any) -> None:
         self.reports: list[Report] = []
-        self.until = until
         told = {"connect_timeout_s": 3.0, "request_timeout_s": 5.0, **settings}
         self.connection = IbkrConnection(
             BrokerSettings(**told), self.reports.append, time.time_ns, host="127.0.0.1", port=port, unthrottled=True
         )
+
+    def until(self, condition: Callable[[], Any], what: str) -> Any:
+        """As :func:`until`; a clock of the gateway that stands still moves on by a step after every look."""
+        frozen = self.gateway is not None and self.gateway.server.speed == FROZEN
+        return until(condition, what, self._step if frozen else lambda: None)
+
+    def _step(self) -> None:
+        """Move the gateway's clock on, and take in what it has said if it can be reached."""
+        gateway = self.gateway
+        assert gateway is not None
+        assert gateway._loop is not None
+
+        async def move() -> None:
+            gateway.hub.advance_to(gateway.clock.now() + STEP_NS)
+
+        asyncio.run_coroutine_threadsafe(move(), gateway._loop).result(PATIENCE_S)
+        with contextlib.suppress(BrokerError):
+            self.connection.server_time()
+
+    def run(self, speed: float) -> None:
+        """Let the gateway's clock run."""
+        assert self.gateway is not None
+        self.gateway.server.speed = speed
 
     def of(self, kind: type, **wanted: Any) -> list[Any]:
         """The reports of a kind with these values."""
@@ -50,7 +82,7 @@ class Desk:
 
     def heard(self, kind: type, **wanted: Any) -> Any:
         """The first such report, once it has come."""
-        return until(lambda: self.of(kind, **wanted), f"{kind.__name__} {wanted}; came: {self.reports[-5:]}")[0]
+        return self.until(lambda: self.of(kind, **wanted), f"{kind.__name__} {wanted}; came: {self.reports[-5:]}")[0]
 
     def order(self, ref: str, side: int = 1, quantity: int = 100, limit: float = NAN, **more: Any) -> OutgoingOrder:
         """An order that is not sent yet."""
@@ -67,16 +99,17 @@ class Desk:
 
 @pytest.fixture
 def desk() -> Iterator[Callable[..., Desk]]:
-    """Makes connections that are open, and closed at the end; ``.gateway`` is theirs."""
+    """Makes connections that are open, and closed at the end; ``.gateway`` is theirs, and runs once they are open."""
     with contextlib.ExitStack() as running:
 
         def make(scenario: str | None = None, speed: float = 20.0, **settings: Any) -> Desk:
-            gateway = running.enter_context(SimulatedGateway(speed=speed, scenario=scenario))
+            gateway = running.enter_context(SimulatedGateway(speed=FROZEN, scenario=scenario))
             made = Desk(gateway.port, **settings)
             made.gateway = gateway
             running.callback(made.connection.close)
             made.greeting = made.connection.open()
             made.connection.qualify(["AAPL"])
+            made.run(speed)
             return made
 
         yield make

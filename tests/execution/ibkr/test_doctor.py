@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 
 import pytest
 
-from tests.execution.ibkr.conftest import tws
+from tests.execution.ibkr.conftest import FROZEN, tws
 from workbench import cli_ibkr
 from workbench.core.errors import ConfigError
 from workbench.execution.ibkr import doctor
@@ -41,11 +42,20 @@ def test_a_healthy_gateway():
     ],
 )
 def test_market_data(scenario, name, text):
-    with SimulatedGateway(speed=20.0, scenario=scenario) as gateway:
+    with SimulatedGateway(speed=FROZEN, scenario=scenario) as gateway:
+        assert gateway._loop is not None
+        asyncio.run_coroutine_threadsafe(_run_once_watched(gateway), gateway._loop)
         found = look(gateway.port, listen_s=4.0)
         assert text in found[name].text
         assert not found[name].ok
         assert found[name].remedy
+
+
+async def _run_once_watched(gateway: SimulatedGateway) -> None:
+    """Its clock stands still until somebody wants quotes, so that no fault comes before."""
+    while not gateway.hub.lines():
+        await asyncio.sleep(0.01)
+    gateway.server.speed = 20.0
 
 
 def test_a_mute_gateway_in_the_shipped_scenario():

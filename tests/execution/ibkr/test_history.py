@@ -75,7 +75,7 @@ def test_history_that_is_not_answered(desk):
 
 
 def test_many_symbols_at_once(desk):
-    d = desk(speed=1.0)
+    d = desk(speed=1.0, request_timeout_s=60.0)  # the gateway makes 120 pasts first: seconds of a slow core
     names = [f"S{i:03d}" for i in range(120)]
     found = d.connection.bars(names, 5, d.gateway.clock.now(), 1)
     assert len(found) == 120

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple
 
 import pytest
 
+from tests.execution.ibkr.conftest import FROZEN
 from workbench.core.errors import ConfigError
 from workbench.execution import broker
 from workbench.execution.ibkr.accounts import AccountKind
@@ -107,10 +109,20 @@ def test_what_if_says_the_margin_and_sends_nothing(desk):
     assert not d.of(OrderReport)
 
 
-def test_a_refused_what_if_is_unknown(desk):
-    d = desk()
+def test_a_what_if_of_too_much_says_a_margin_above_the_account(desk):
+    d = desk(speed=FROZEN)
     told = d.connection.what_if(d.order("x", limit=5.0, quantity=10_000_000))
-    assert math.isnan(told.initial_margin_after) or told.initial_margin_after > told.equity_with_loan
+    assert told.initial_margin_after == pytest.approx(0.5 * 10_000_000 * d.gateway.hub.price("AAPL"), rel=0.01)
+    assert told.initial_margin_after > told.equity_with_loan
+
+
+def test_a_refused_what_if_is_unknown(desk, caplog):
+    d = desk(refusing("placeOrder", 201))
+    d.until(lambda: d.gateway.hub.injector.guards, "the refusal")
+    told = d.connection.what_if(d.order("x", limit=5.0))
+    assert all(math.isnan(value) for value in astuple(told))
+    assert "what-if of LMT 100 AAPL" in caplog.text
+    assert not d.gateway.brokerage.open_orders()
 
 
 def test_facts_that_are_refused_are_as_good_as_unanswered(desk):
@@ -210,10 +222,11 @@ def test_facts_are_of_every_client(desk):
     assert [(e.order_ref, e.client_id, e.quantity) for e in facts.executions] == [("bought", 99, 30)]
     assert [c.exec_id for c in facts.commissions] == [facts.executions[0].exec_id]
     assert [(p.symbol, p.quantity) for p in facts.positions] == [("AAPL", 30)]
-    books = d.gateway.brokerage
+    (bought,) = facts.executions
+    paid = bought.quantity * bought.price + facts.commissions[0].commission
     assert facts.account.account == d.gateway.account
     assert facts.account.net_liquidation == pytest.approx(1_000_000, rel=1e-3)
-    assert facts.account.cash == pytest.approx(books.ledger.cash if hasattr(books.ledger, "cash") else 1e6, rel=1e-2)
+    assert facts.account.cash == pytest.approx(1_000_000 - paid, abs=0.01)
     assert facts.asked_at <= facts.told_at
 
 

@@ -9,15 +9,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.execution.ibkr.conftest import FROZEN
 from workbench.core.errors import ConfigError
 from workbench.execution.ibkr.quote_board import QuoteBoard
 from workbench.execution.reports import ErrorReport, Link, LinkReport
 
 
-def watched(desk, *args, **more):
-    d = desk(*args, **more)
+def watched(desk, scenario=None, speed=20.0):
+    """A desk that has a quote before anything else happens."""
+    d = desk(scenario, speed=FROZEN)
     d.connection.watch(["AAPL"])
     d.until(lambda: d.connection.quotes()["AAPL"].time, "a quote")
+    d.run(speed)
     return d
 
 
@@ -59,15 +62,16 @@ def test_a_partly_subscribed_line_is_still_live(desk):
 
 
 def test_a_halt_is_told(desk):
-    d = watched(desk, "halt_and_resume")
+    d = watched(desk, "halt_and_resume", speed=FROZEN)
     d.send("wb-1", limit=5.0)
     d.until(lambda: d.connection.quotes()["AAPL"].halted is True, "the halt")
     d.until(lambda: d.connection.quotes()["AAPL"].halted is False, "the end of the halt")
 
 
 def test_absent_quotes_are_unknown(desk):
-    d = watched(desk, "no_quotes")
+    d = watched(desk, "no_quotes", speed=FROZEN)
     d.until(lambda: math.isnan(d.connection.quotes()["AAPL"].bid), "no bid")
+    d.until(lambda: d.connection.quotes()["AAPL"].bid > 0, "the bid again")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from workbench.gateway.scenarios import names
 from workbench.gateway.simulated import SimulatedGateway
 
 HERE = Path(__file__).parent
-SPEED = 10.0
+FROZEN = 1e-9
+"""Speed of gateways whose clocks only the stories move."""
 PARTS = 2
 SYMBOL = "AAPL"
 
@@ -45,6 +46,10 @@ class Facts:
 
     def now(self) -> float:
         return self.gateway.clock.now() / NS_PER_SECOND
+
+    def move(self, seconds: float) -> None:
+        """Let the gateway's clock go on; returns when everything of that time is written to the sockets."""
+        self.gateway.hub.advance_to(self.gateway.clock.now() + round(seconds * NS_PER_SECOND))
 
     def position(self) -> int:
         return self.broker.books.quantity(SYMBOL)
@@ -86,7 +91,7 @@ class Park:
         self.gateways: dict[int, SimulatedGateway] = {}
 
     def open(self, scenario: str) -> tuple[int, int]:
-        gateway = SimulatedGateway(speed=SPEED, scenario=scenario)
+        gateway = SimulatedGateway(speed=FROZEN, scenario=scenario)
         gateway.__enter__()
         self.gateways[gateway.port] = gateway
         return gateway.port, gateway.port
@@ -97,7 +102,7 @@ class Park:
         async def there() -> Any:
             return getattr(Facts(gateway), fact)(*args)
 
-        return asyncio.run_coroutine_threadsafe(there(), gateway._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(there(), gateway._loop).result(60)
 
     def close(self, key: int) -> int:
         gateway = self.gateways.pop(key)

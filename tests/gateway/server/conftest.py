@@ -12,7 +12,7 @@ import pytest
 from workbench.gateway.simulated import SimulatedGateway
 
 HELLO = b"API\0" + struct.pack(">I", 9) + b"v157..176"
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class Peer:

@@ -60,7 +60,7 @@ def test_a_client_that_asks_and_does_not_read_makes_nobody_wait(gateway, neighbo
              "TRADES", 1, 0, "", times=300)  # fmt: skip
     begun = time.monotonic()
     assert all(neighbour.alive() for _ in range(5))
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 15
     slow.close()
     wait_for(lambda: 12 not in gateway.hub.clients)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 _ids = itertools.count(1)
 _CODE = re.compile(r"Error (\d+), reqId")
 
@@ -103,7 +103,7 @@ async def perform(lib: ModuleType, port: int, function: Check) -> str:
     logging.getLogger().addHandler(records)
     try:
         await ib.connectAsync("127.0.0.1", port, clientId=next(_ids))
-        await asyncio.wait_for(function(session), 60)
+        await asyncio.wait_for(function(session), 120)
     except Exception:  # noqa: BLE001 - whatever a check raises is its outcome
         return traceback.format_exc(limit=-3)
     finally:

@@ -126,7 +126,7 @@ async def five_second_bars(s: Session) -> None:
     bids = {b.time: b.close for b in bars["BID"]}  # either may have begun a bar earlier
     assert len(both := [(a.close, bids[a.time]) for a in bars["ASK"] if a.time in bids]) > 2
     assert all(ask > bid for ask, bid in both)
-    told = await s.ib.reqHistoricalDataAsync(contract, "", "120 S", "5 secs", "TRADES", True, 2)
+    told = await s.ib.reqHistoricalDataAsync(contract, "", "1800 S", "5 secs", "TRADES", True, 2)
     past = {b.date.timestamp(): b for b in told}
     for b in bars["TRADES"]:
         p = past[b.time.timestamp()]

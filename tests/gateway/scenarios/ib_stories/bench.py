@@ -1,7 +1,9 @@
 """What a story has in hand: sessions of the library `lib`, and questions to the gateway behind the port.
 
 A story runs in the library's own interpreter, the gateway in another process: what the gateway's books say is asked
-over the pipes (:func:`ask`). Waiting is in real seconds.
+over the pipes (:func:`ask`). The gateway's clock stands still but for the steps that the story's own loop lets it take
+(:meth:`Bench.clockwork`): however slow the machine is, a story looks between any two of them, so that nothing that
+lasts for more than a step can pass unseen.
 """
 
 from __future__ import annotations
@@ -21,6 +23,11 @@ SYMBOL = "AAPL"
 TOGETHER = 5
 """Stories that run at one time, each against a gateway of its own."""
 
+LOOK_S = 0.01
+"""Real seconds between two looks at a condition."""
+STEP_S, PAUSE_S = 0.2, 2 * LOOK_S
+"""Simulated seconds of a step of the gateway's clock, and real ones at least from one to the next."""
+
 TOLD = re.compile(r"(Warning|Error) \d+, reqId|API connection failed|Peer closed|Make sure API|\[Errno|.*Not connected")
 """What a library logs of a message or of a socket; anything else at level ERROR is a reply that it could not read."""
 
@@ -38,12 +45,24 @@ class Bench:
         self.lib = lib
         self.key, self.port = ask("open", scenario)
         self.sessions: list[Any] = []
+        self.clock = asyncio.ensure_future(self.clockwork())
         self.fork = lib.__name__ == "ib_async"
         """Whether the library is ib_async, where the two differ."""
 
     def tell(self, fact: str, *args: Any) -> Any:
         """A fact about the gateway."""
         return ask("tell", self.key, fact, *args)
+
+    async def clockwork(self) -> None:
+        """Move the gateway's clock on, step by step."""
+        while True:
+            self.tell("move", STEP_S)
+            await asyncio.sleep(PAUSE_S)
+
+    async def passes(self, seconds: float) -> None:
+        """Wait for so many simulated seconds."""
+        end = self.tell("now") + seconds
+        await until(lambda: self.tell("now") >= end)
 
     async def connect(self, client_id: int = 1, timeout: float = 2.0) -> Any:
         ib = self.lib.IB()
@@ -91,17 +110,18 @@ class Bench:
         return list(self.tell("executions"))
 
     def close(self) -> None:
+        self.clock.cancel()
         for ib in self.sessions:
             ib.disconnect()
         assert ask("close", self.key) == 0, "the books are exact"
 
 
-async def until(condition: Callable[[], object], seconds: float = 8.0) -> None:
-    """Wait for `condition`."""
-    for _ in range(int(seconds / 0.01)):
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for `condition`, for a few hundred steps of the clock."""
+    for _ in range(1000):
         if condition():
             return
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(LOOK_S)
     raise AssertionError("it did not come about")
 
 
@@ -151,7 +171,7 @@ async def perform(lib: ModuleType, function: Story, scenario: str) -> str:
     """What is wrong with one story; empty if nothing."""
     bench = Bench(lib, scenario)
     try:
-        await asyncio.wait_for(function(bench), 60)
+        await asyncio.wait_for(function(bench), 120)
         await asyncio.sleep(0)
     except Exception:  # noqa: BLE001 - whatever a story raises is its outcome
         return traceback.format_exc(limit=-3)

@@ -62,7 +62,7 @@ async def half_open_socket_swallows_orders(b):
     ib = await b.connect()
     await until(lambda: b.tell("guards"))
     trade = b.limit(ib)
-    await asyncio.sleep(0.3)
+    await b.passes(3)
     assert ib.isConnected()
     assert trade.orderStatus.status == "PendingSubmit"
     assert b.open_ids == []
@@ -122,7 +122,7 @@ async def dead_data_after_a_farm_blip(b):
     await until(lambda: seen[-2:] == [2103, 2104])
     ticks: list[float] = []
     old.updateEvent += lambda t: ticks.append(t.bid)
-    await asyncio.sleep(0.4)
+    await b.passes(4)
     assert ticks == []
     new = ib.reqMktData(b.stock())
     await until(lambda: new.bid > 0 and new.ask > new.bid)
@@ -147,7 +147,7 @@ async def competing_session_stops_data_for_a_while(b):
     await until(lambda: 10197 in seen)
     ticks: list[float] = []
     ticker.updateEvent += lambda t: ticks.append(t.bid)
-    await asyncio.sleep(0.2)
+    await b.passes(2)
     assert ticks == []
     await until(lambda: ticks)
 
@@ -176,7 +176,7 @@ async def halt_and_reopening(b):
     b.limit(ib)
     await until(lambda: ticker.halted == 1)
     trade = b.market(ib)
-    await asyncio.sleep(0.1)
+    await b.passes(1)
     assert b.position == 0
     assert not trade.isDone()
     await until(lambda: ticker.halted == 0 and b.position == 100)

@@ -6,23 +6,23 @@ import asyncio
 import contextlib
 from typing import Any
 
-from ib_stories.bench import SYMBOL, Bench, until
+from ib_stories.bench import SYMBOL, Bench
 
 HISTORY = dict(endDateTime="", durationStr="1 D", barSizeSetting="5 mins", whatToShow="TRADES", useRTH=True)
-OVER_S = 13.0
-"""Simulated seconds after which every shipped fault has happened."""
+OVER_S = 13
+"""Simulated seconds after the last act at which every shipped fault has happened."""
 
 
 async def everyday(b: Bench) -> None:
     """Trade as if nothing could go wrong; come back when the faults are over, ask, and compare."""
-    began = b.tell("now")
     ib = await b.reconnect()
     for act in (_data, _orders, _change):
         with contextlib.suppress(ConnectionError):  # the fault may be that the session has ended
             await act(b, ib)
         if not ib.isConnected():
             ib = await b.reconnect()
-    await until(lambda: b.tell("now") > began + OVER_S)
+    for _ in range(OVER_S):
+        b.tell("move", 1.0)
     ib.disconnect()
     await _same(b, await b.reconnect(2))
 
@@ -36,9 +36,9 @@ async def _data(b: Bench, ib: Any) -> None:
 async def _orders(b: Bench, ib: Any) -> None:
     b.limit(ib, ref="resting")
     b.market(ib, 100, "SELL")
-    await asyncio.sleep(0.2)
+    await b.passes(2)
     b.market(ib, 200)
-    await asyncio.sleep(0.2)
+    await b.passes(2)
 
 
 async def _change(b: Bench, ib: Any) -> None:
@@ -46,10 +46,10 @@ async def _change(b: Bench, ib: Any) -> None:
     for trade in open_here:
         trade.order.totalQuantity = 200
         ib.placeOrder(trade.contract, trade.order)
-    await asyncio.sleep(0.2)
+    await b.passes(2)
     for trade in open_here:
         ib.cancelOrder(trade.order)
-    await asyncio.sleep(0.2)
+    await b.passes(2)
 
 
 async def _same(b: Bench, ib: Any) -> None:

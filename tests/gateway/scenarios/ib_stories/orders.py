@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from math import isclose
 
 from ib_stories.bench import codes, story, until
@@ -36,7 +35,7 @@ async def a_read_and_dropped_order_exists_only_at_the_client(b):
     ib = await b.connect()
     trade = b.limit(ib)
     await ib.reqCurrentTimeAsync()
-    await asyncio.sleep(0.2)
+    await b.passes(2)
     assert trade.orderStatus.status == "PendingSubmit"
     assert b.open_ids == []
     assert b.position == 0
@@ -56,7 +55,7 @@ async def a_processed_order_is_found_after_the_socket_went(b):
 async def an_order_without_callbacks_shows_when_asked_for(b):
     ib = await b.connect()
     trade = b.limit(ib)
-    await asyncio.sleep(0.2)
+    await b.passes(2)
     assert trade.orderStatus.status == "PendingSubmit"
     assert b.open_ids == [trade.order.orderId]
     await ib.reqOpenOrdersAsync()
@@ -101,7 +100,7 @@ async def commission_before_execution_is_lost(b):
     ib = await b.connect()
     trade = b.market(ib)
     await until(lambda: len(trade.fills) == 1)
-    await asyncio.sleep(0.1)
+    await b.passes(1)
     assert trade.fills[0].commissionReport.commission == 0
     assert b.executions[0]["commission"] > 0
     await ib.reqExecutionsAsync()
@@ -190,7 +189,7 @@ async def late_acknowledgement_of_a_cancel(b):
     trade = b.limit(ib)
     await until(lambda: trade.orderStatus.status == "Submitted")
     ib.cancelOrder(trade.order)
-    await asyncio.sleep(0.1)
+    await b.passes(1)
     assert trade.orderStatus.status == "PendingCancel"
     assert len(b.open_ids) == 1
     await until(lambda: trade.orderStatus.status == "Cancelled")
