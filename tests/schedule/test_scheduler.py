@@ -171,6 +171,21 @@ def test_a_failed_job_is_tried_again_with_growing_waits_and_then_told(desk) -> N
     ]  # fmt: skip
 
 
+def test_a_rehearsal_waits_for_nothing_that_cannot_come(desk) -> None:
+    """At real speed: half an hour for a check that is red, and 30 minutes until training is tried the third time."""
+    desk.played.outcome = lambda spec: (RunState.FAILED, "red") if spec.job != "live" else (RunState.SUCCEEDED, "")
+    began = time.monotonic()
+    clock = RehearsalClock(ns("2026-03-02T08:00"), 1.0)
+    Scheduler(desk.schedule, desk.history, clock=clock).run(until=ns("2026-03-02T22:00"))
+    assert time.monotonic() - began < 120
+    assert desk.runs("live") == [("live", "Mon 03-02 09:15", "skipped")]
+    assert [r.attempt for r in desk.history.runs(job="train")] == [3, 2, 1]
+    first, second, third = reversed(desk.history.runs(job="train"))
+    assert (second.started - first.ended, third.started - second.ended) == (
+        pytest.approx(600e9, abs=60e9), pytest.approx(1200e9, abs=60e9),
+    )  # fmt: skip
+
+
 def test_a_live_session_is_never_tried_again(desk) -> None:
     desk.played.outcome = lambda spec: None if spec.job == "live" else (RunState.SUCCEEDED, "")
     desk.go("2026-03-02T08:00", "2026-03-02T17:00")

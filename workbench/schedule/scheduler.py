@@ -19,7 +19,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from workbench.core.calendar import iso_time
 from workbench.core.errors import WorkbenchError
-from workbench.core.units import NS_PER_MINUTE, NS_PER_SECOND
+from workbench.core.units import NS_PER_MINUTE
 from workbench.engine.locks import FileLock
 from workbench.research.promotion import promote_if_green
 from workbench.schedule.alerts import Alerts
@@ -51,7 +51,9 @@ class Scheduler:
         self._armed: dict[str, Due] = {}  # job -> when it is due next
         self._handlers: list[threading.Thread] = []
         self._alive: dict[str, tuple[Job, Run]] = {}  # run id -> what runs now
-        self._state = threading.RLock()  # of the three above
+        self._changes = 0  # how often what runs, or ran, has changed
+        self._waiting: dict[str, tuple[int, int | None]] = {}  # run id -> waits at most until; `_changes` it saw
+        self._state = threading.RLock()  # of the five above
         self._end = threading.Event()
         self._attempts = Attempts(schedule, history, self.alerts, self.clock, self._end)
         self._until: int | None = None
@@ -119,8 +121,10 @@ class Scheduler:
     def _look(self) -> None:
         """Where nothing happens until the next job, or the end, a rehearsal goes there at once."""
         with self._state:
-            ahead = [*(d.at for d in self._armed.values()), *([self._until] if self._until else [])]
-            if not self.busy and ahead and self.clock.skip_to(min(ahead)):
+            due, until = (d.at for d in self._armed.values()), [self._until] if self._until else []
+            ahead = [*due, *until, *(at for at, _ in self._waiting.values())]
+            in_vain = sum(seen in (None, self._changes) for _, seen in self._waiting.values())
+            if sum(h.is_alive() for h in self._handlers) == in_vain and ahead and self.clock.skip_to(min(ahead)):
                 for job in self.schedule.jobs:
                     if job.name in self._armed:
                         self._arm(job, self._armed[job.name].at - 1)
@@ -170,11 +174,14 @@ class Scheduler:
         if self.history.known(run.id):
             return
         patience = job.span("misfire")
-        while why := self._lacking_any(job) or self._blocked(job, run):
+        while True:
+            seen = self._changes
+            if not (why := self._lacking_any(job) or self._blocked(job, run)):
+                break
             if self.clock.now() - due.at > patience:
                 self._leave_out(run, RunState.SKIPPED, why)
                 return
-            if self._end.wait(LOOK_S):
+            if not self._wait(run, due.at + patience + 1, seen):
                 return  # the next scheduler sees to it
         with self._runs(job, run):
             late = self.clock.now() - due.at
@@ -275,7 +282,21 @@ class Scheduler:
         wait = job.span("backoff") * 2 ** (over.attempt - 1)
         told = f"; tried again in {wait / NS_PER_MINUTE:g} min" if left > 0 else ""
         self.alerts.tell(self.clock.now(), job.name, over.id, f"{over.state}: {over.reason}{told}")
-        return left > 0 and not self._end.wait(wait / NS_PER_SECOND / self.clock.speed)
+        again = self.clock.now() + wait
+        while left > 0 and self.clock.now() < again:
+            if not self._wait(over, again):
+                return False
+        return left > 0
+
+    def _wait(self, run: Run, until: int, seen: int | None = None) -> bool:
+        """A moment; False where the scheduler ends. A rehearsal may skip to `until`, unless the state of things is
+        another one than the `seen`, which was not enough."""
+        with self._state:
+            self._waiting[run.id] = until, seen
+        ends = self._end.wait(LOOK_S)
+        with self._state:
+            del self._waiting[run.id]
+        return not ends
 
     def _promote(self, job: Job, over: Run) -> None:
         """Put the candidate that the job left in force, if it is green; either way people are told."""
@@ -296,6 +317,7 @@ class Scheduler:
         finally:
             with self._state:
                 self._alive.pop(run.id, None)
+                self._changes += 1
 
     def _take_over(self, run: Run) -> None:
         """A run that another scheduler started: watch it on, or say what became of it.
@@ -318,6 +340,8 @@ class Scheduler:
 
     def _record(self, run: Run) -> None:
         self.history.record(run, self.clock.now())
+        with self._state:
+            self._changes += 1
 
 
 @contextlib.contextmanager
