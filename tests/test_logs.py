@@ -159,6 +159,17 @@ def test_nothing_leaks_into_file_or_stderr(tmp_path, capsys, account) -> None:
         assert "ValueError" in text
 
 
+def test_a_library_that_tells_of_each_of_its_steps_does_not_fill_the_log(tmp_path) -> None:
+    """An idle scheduler wrote 200 MB a day, with the one alert among it."""
+    path = tmp_path / "log.jsonl"
+    with logging_to(path, stderr=False):
+        logging.getLogger("apscheduler.executors.default").info("Running job Scheduler._look")
+        logging.getLogger("papermill").info("Executing Cell 3")
+        logging.getLogger("apscheduler.scheduler").warning("Run time of job was missed")
+    (line,) = path.read_text().splitlines()
+    assert "was missed" in line
+
+
 def test_uncaught_errors_of_threads_and_of_the_program_are_logged_redacted(tmp_path, capsys) -> None:
     path = tmp_path / "engine.log"
     before = sys.excepthook, threading.excepthook

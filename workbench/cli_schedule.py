@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -62,7 +62,7 @@ def rehearse(
     Everything is really run, with the parameters of the schedule: give it a desk folder of its own, and a simulated
     gateway whose own clock runs fast (broker.speed).
 
-    Example: workbench schedule rehearse --from 2026-03-02 --to 2026-03-06 --file rehearsal.toml
+    Example: workbench schedule rehearse --from 2026-06-22 --to 2026-06-26 --file rehearsal.toml
     """
     from workbench.schedule.clock import RehearsalClock
     from workbench.schedule.scheduler import Scheduler
@@ -72,7 +72,7 @@ def rehearse(
     if end <= begin:
         raise ConfigError(f"--to {last} is before --from {first}")
     _refuse_real_brokers(schedule)
-    with _history(schedule) as history:
+    with _history(schedule, heard=_say) as history:
         Scheduler(schedule, history, clock=RehearsalClock(begin, speed)).run(until=end)
         _print_runs(reversed(history.runs()), as_json=False)
 
@@ -260,13 +260,18 @@ class _Nothing:
         return None
 
 
-def _history(schedule: Schedule, *, read_only: bool = False) -> Any:
+def _say(ran: Run) -> None:
+    """A line for each start and end, for who watches a rehearsal."""
+    print(f"{_when(ran.due)}  {ran.id}  {ran.state}{': ' if ran.reason else ''}{ran.reason}", file=sys.stderr)
+
+
+def _history(schedule: Schedule, *, read_only: bool = False, heard: Callable[[Run], None] = lambda run: None) -> Any:
     from workbench.schedule.history import JOURNAL, History
 
     address = schedule.desk.journal or Path(schedule.desk.folder) / JOURNAL
     if read_only and isinstance(address, Path) and not address.exists():
         return _Nothing()
-    return History(address, read_only=read_only)
+    return History(address, read_only=read_only, heard=heard)
 
 
 def _outcome(ran: Run | None, as_json: bool) -> None:

@@ -29,6 +29,8 @@ MAX_TEXT = 8_000
 """Characters of one value; the middle of a longer one is left out."""
 
 MAX_ITEMS = 200
+CHATTY = ("apscheduler", "papermill")
+"""Libraries that tell of each of their steps; only their warnings are kept."""
 
 _ACCOUNT = re.compile(r"(?<![A-Za-z0-9])(?:(?i:DUSIM)[A-Za-z0-9]+|(?i:DU|U)\d{4,}|(?:DF|DI|F|I)\d{4,})")
 _URL = re.compile(r"(://)[^\s\"'<>]{0,1000}@")
@@ -128,6 +130,8 @@ def logging_to(
     for handler in handlers:
         root.addHandler(handler)
     root.setLevel(level)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
     hooks = sys.excepthook, threading.excepthook
     sys.excepthook, threading.excepthook = (
         _log_uncaught,

@@ -105,6 +105,7 @@ def test_a_wait_for_the_next_attempt_outlives_the_scheduler(desk) -> None:
 def test_a_candidate_whose_training_ended_unseen_is_put_in_force(desk, tmp_path, monkeypatch) -> None:
     asked = []
     monkeypatch.setattr(module, "promote_if_green", lambda root: asked.append(root) or {"bundle": "b1"})
+    monkeypatch.setattr(module, "own_key", lambda root: None)
     book(Path(desk.schedule.desk.notebooks), "trains", "1", parameters='workspace: str = ""  # where')
     promoting = 'notebooks = ["trains"]\ncron = "0 10 * * sat"\npromote = true\nparameters.workspace = "w"'
     desk.write(JOBS.replace('notebooks = ["book"]\ncron = "0 10 * * sat"', promoting))

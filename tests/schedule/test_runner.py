@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from workbench.schedule import runner
 from workbench.schedule.attempts import launch
 from workbench.schedule.engine import Stopper
 from workbench.schedule.history import RunState
+from workbench.schedule.page import page
 from workbench.schedule.runner import Spec, is_running, read_outcome, run
 
 BUSY = "import pathlib, time\npathlib.Path(mark).touch()\ntime.sleep(120)"
@@ -123,6 +125,26 @@ def test_a_run_that_is_killed_says_nothing_and_is_not_running(tmp_path) -> None:
     process.wait(20)
     assert not is_running(folder)
     assert read_outcome(folder) is None
+
+
+def test_the_page_asks_nothing_of_the_internet_and_shows_what_came_of_the_code() -> None:
+    made = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_markdown_cell("# The day"),
+            nbformat.v4.new_code_cell(
+                "secret_of_the_cell = 1", outputs=[nbformat.v4.new_output("stream", text="seen")]
+            ),
+        ],
+        metadata={"widgets": {"application/vnd.jupyter.widget-state+json": {"state": {}, "version_major": 2}}},
+    )
+    told = page(made, "10_session_report")
+    assert not re.findall(r"""(?:src|href)\s*=\s*["']?(?:https?:)?//""", told)
+    assert "unpkg" not in told
+    assert "<title>10_session_report</title>" in told
+    assert "The day" in told
+    assert "seen" in told
+    assert "secret_of_the_cell" not in told
+    assert "widgets" in made["metadata"]  # the notebook keeps them: JupyterLab shows their last state
 
 
 def test_a_run_is_not_over_before_its_outcome_is_written(tmp_path, monkeypatch) -> None:

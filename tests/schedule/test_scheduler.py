@@ -243,6 +243,7 @@ def test_a_green_candidate_is_put_in_force_where_that_is_asked_for(desk, monkeyp
         return {"bundle": "b1"}
 
     monkeypatch.setattr(module, "promote_if_green", promote)
+    monkeypatch.setattr(module, "own_key", lambda root: None)
     book(Path(desk.schedule.desk.notebooks), "trains", "1", parameters='workspace: str = ""  # where')
     when = 'cron = "0 21 2 3 *"\npromote = true\nparameters.workspace = "../w"\n'
     desk.write(f'{JOBS}\n[[jobs]]\nname = "nightly"\nnotebooks = ["trains"]\n{when}')
@@ -260,6 +261,16 @@ def test_an_old_run_tried_again_by_a_person_changes_nothing_else(desk) -> None:
     desk.go("2026-03-04T12:00", "2026-03-04T22:00")
     first = [(due, state) for r in [desk.runs("train")] for _, due, state in r if state != "failed"]
     assert sorted(first) == [(f"{d} 18:00", "succeeded") for d in ("Mon 03-02", "Tue 03-03", "Wed 03-04")]
+
+
+def test_a_promotion_that_cannot_be_signed_is_refused_before_anything_runs(desk, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "nobody"))
+    book(Path(desk.schedule.desk.notebooks), "trains", "1", parameters='workspace: str = ""  # where')
+    when = 'cron = "0 21 2 3 *"\npromote = true\nparameters.workspace = "../w"\n'
+    desk.write(f'{JOBS}\n[[jobs]]\nname = "nightly"\nnotebooks = ["trains"]\n{when}')
+    with pytest.raises(WorkbenchError, match=r"promotion\.key does not exist; .*promote --new-key"):
+        desk.go("2026-03-02T08:00", "2026-03-02T22:00")
+    assert desk.runs() == []
 
 
 def test_jobs_that_share_a_lock_do_not_overlap(desk) -> None:

@@ -90,13 +90,8 @@ def promote_if_green(root: Path, key: Path | None = None) -> Outcome | None:
     checks failed or could not be made, or that a person took the last promotion, or this bundle, back: only a person
     promotes again then. :class:`ConfigError` where the key or its passphrase may not be used.
     """
-    path, ws = usable_key(key, root), _workspace(root)
-    read_secret(path)
-    secret = passphrase_from_file(root)
-    if secret is None:
-        raise ConfigError(
-            f"automatic promotion reads the passphrase from a file: let ${PASSPHRASE_FILE} name one of mode 600"
-        )
+    path, secret = own_key(root, key)
+    ws = _workspace(root)
     found = load_bundle(ws.models_dir, ws.blenders_dir, wanted=str(ws.outcome("calibrate")["bundle"]))
     if found.id == promoted(ws.blenders_dir):
         return None
@@ -113,6 +108,19 @@ def promote_if_green(root: Path, key: Path | None = None) -> Outcome | None:
         )
     sign(found, private, note=f"automatic: all {len(report.checks)} checks passed", signed_at=time.time_ns())
     return {**_told(ws, found, private.public_key()), **_about(ws, report)}
+
+
+def own_key(root: Path, key: Path | None = None) -> tuple[Path, bytes]:
+    """Where the private key lies and its passphrase, without asking anybody; :class:`ConfigError` where either is not
+    to be had or may not be used."""
+    path = usable_key(key, root)
+    read_secret(path)
+    secret = passphrase_from_file(root)
+    if secret is None:
+        raise ConfigError(
+            f"automatic promotion reads the passphrase from a file: let ${PASSPHRASE_FILE} name one of mode 600"
+        )
+    return path, secret
 
 
 def rollback(root: Path, to: str | None = None) -> Outcome:

@@ -73,15 +73,19 @@ class Attempts:
         self._record(over)
         return over
 
+    def refuse_over(self, job: Job, due: Due) -> None:
+        """:class:`WorkbenchError` for a live session that is over: its engine would trade another one."""
+        if job.kind == "live" and job.ends(due) <= self.clock.now():
+            raise WorkbenchError(
+                f"the session of {due.session} was to end at {iso_time(job.ends(due))}, and that is over"
+            )
+
     def _launch(self, job: Job, due: Due, run: Run) -> tuple[Run, subprocess.Popen[bytes]]:
         """Start its process; it is in the journal before it runs, and its folder is new.
 
         :class:`WorkbenchError` for a live session that is over: its engine would trade another one.
         """
-        if job.kind == "live" and job.ends(due) <= self.clock.now():
-            raise WorkbenchError(
-                f"the session of {due.session} was to end at {iso_time(job.ends(due))}, and that is over"
-            )
+        self.refuse_over(job, due)
         folder = run_folder(self.folder, run)
         run = replace(run, started=self.clock.now(), folder=str(folder))
         steps = tuple(Step(str(n), self._parameters(job, n, due)) for n in self.schedule.notebooks(job))

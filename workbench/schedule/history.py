@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -73,7 +74,7 @@ class Alert:
 
 
 class History:
-    """The runs and alerts in the journal at `address` (a path or a SQLAlchemy URL).
+    """The runs and alerts in the journal at `address` (a path or a SQLAlchemy URL); `heard` hears of every record.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, History(Path(folder) / "journal.db") as history:
@@ -82,13 +83,17 @@ class History:
     <RunState.RUNNING: 'running'>
     """
 
-    def __init__(self, address: str | Path, *, read_only: bool = False) -> None:
+    def __init__(
+        self, address: str | Path, *, read_only: bool = False, heard: Callable[[Run], None] = lambda run: None
+    ) -> None:
+        self._heard = heard
         self._journal = SqlJournal(address, session=SESSION, read_only=read_only)
 
     def record(self, run: Run, now: int) -> None:
         """Write how a run stands; what is written last counts."""
         payload = {**asdict(run), "state": str(run.state)}
         self._journal.record("run", now, payload, system=run.job, ref=run.id)
+        self._heard(run)
 
     def alert(self, alert: Alert) -> None:
         """Write an alert."""

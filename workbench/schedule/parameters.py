@@ -34,7 +34,10 @@ class Parameter:
 def known_parameters(notebook: Path) -> dict[str, Parameter]:
     """The parameters of a notebook by name; :class:`ConfigError` where its cell declares one without type or value."""
     if not notebook.is_file():
-        raise ConfigError(f"notebook {notebook} does not exist.{nearest_name(notebook.stem, _beside(notebook))}")
+        raise ConfigError(
+            f"notebook {notebook} does not exist.{nearest_name(notebook.stem, _beside(notebook))} "
+            "The walk's notebooks come with the source; desk.notebooks names the folder where they are"
+        )
     try:
         told = inspect_notebook(str(notebook))
     except (nbformat.reader.NotJSONError, nbformat.ValidationError) as error:

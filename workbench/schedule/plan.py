@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cached_property
@@ -15,6 +16,7 @@ from workbench.core.errors import ConfigError, nearest_name
 from workbench.schedule.parameters import checked, known_parameters
 from workbench.schedule.times import CronTimes, Due, SessionTimes, cron, parse_span, parse_times
 
+_NAMED = re.compile(r"\{(\w*)\}")
 Name = Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")
 
 
@@ -83,7 +85,21 @@ class Job(Branch):
             raise ValueError(f"job {self.name} has `until`, which only a live job has; use timeout")
         if self.until:
             parse_times(self.until)
+        if self.kind == "live" and not self.ends(_SOME_DAY) > parse_times(self.at).of(_SOME_DAY.session):
+            raise ValueError(f"live job {self.name} ends ({self.until}) before it begins ({self.at})")
+        self._names_sessions()
         return self
+
+    def _names_sessions(self) -> None:
+        """In braces a parameter may only name a session that is filled in."""
+        known = ("session", "before", "next")
+        for name, value in self.parameters.items():
+            for word in _NAMED.findall(value) if isinstance(value, str) else ():
+                if word not in known:
+                    raise ValueError(
+                        f"job {self.name}: {name} = {value!r} names {{{word}}}, which is not filled in."
+                        f"{nearest_name(word, known)} There are {{session}}, {{before}} and {{next}}"
+                    )
 
     @property
     def times(self) -> SessionTimes | CronTimes:
@@ -118,6 +134,8 @@ class Schedule(Branch):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if not self.jobs:
+            raise ValueError("there is no job; `workbench schedule example` has some")
         names = [job.name for job in self.jobs]
         if twice := sorted({n for n in names if names.count(n) > 1}):
             raise ValueError(f"jobs need different names; {', '.join(twice)} is used twice")

@@ -225,7 +225,7 @@ def _execute(
     if made.is_file():
         executed = nbformat.read(made, as_version=4)
         NotebookNotary().sign(executed)  # JupyterLab shows widgets and scripts only of notebooks that their owner ran
-        made.with_suffix(".html").write_text(page(executed), encoding="utf-8")
+        made.with_suffix(".html").write_text(page(executed, source.stem), encoding="utf-8")
     return state, redact(reason)
 
 

@@ -21,7 +21,7 @@ from workbench.core.calendar import iso_time
 from workbench.core.errors import WorkbenchError
 from workbench.core.units import NS_PER_MINUTE
 from workbench.engine.locks import FileLock
-from workbench.research.promotion import promote_if_green
+from workbench.research.promotion import own_key, promote_if_green
 from workbench.schedule.alerts import Alerts
 from workbench.schedule.attempts import GRACE_S, LOOK_S, Attempts, due_of, ended, run_of
 from workbench.schedule.clock import DeskClock, MachineClock
@@ -62,6 +62,9 @@ class Scheduler:
 
     def start(self) -> None:
         """Take over what runs, see to what was due meanwhile, and wait for what comes. Returns at once."""
+        for job in self.schedule.jobs:
+            if job.promote:  # else the first word of it would come after the night's training
+                own_key(self._workspace(job))
         self._lock.acquire()
         now, running = self.clock.now(), self.history.running()
         for run in running:
@@ -240,6 +243,7 @@ class Scheduler:
 
         :class:`WorkbenchError` for a live session that lacks what it needs, such as a green check.
         """
+        self._attempts.refuse_over(job, due)
         if job.kind == "live" and (why := self._lacking_any(job)):
             raise WorkbenchError(f"{job.name} is not started: {why}. See to that first (`workbench schedule retry`)")
         with _signals(self._end):
@@ -298,11 +302,13 @@ class Scheduler:
             del self._waiting[run.id]
         return not ends
 
+    def _workspace(self, job: Job) -> Path:
+        return Path(self.schedule.desk.notebooks) / str(job.parameters["workspace"])
+
     def _promote(self, job: Job, over: Run) -> None:
         """Put the candidate that the job left in force, if it is green; either way people are told."""
-        workspace = Path(self.schedule.desk.notebooks) / str(job.parameters["workspace"])
         try:
-            done = promote_if_green(workspace)
+            done = promote_if_green(self._workspace(job))
             told = "nothing to promote: the candidate trades already" if done is None else f"promoted {done['bundle']}"
         except WorkbenchError as error:
             told = f"not promoted: {error}"
