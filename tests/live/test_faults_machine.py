@@ -170,14 +170,15 @@ class Faults(RuleBasedStateMachine):
         self.story.do(self.story.turn)
 
 
-def _run(examples: int, steps: int) -> None:
+def _run(examples: int, steps: int, *, again: bool = False) -> None:
+    """`again`: the same draws every time."""
     run_state_machine_as_test(
         Faults,
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
             deadline=None,
-            derandomize=bool(os.environ.get("CI") or os.environ.get("WORKBENCH_CI")) or examples < 10,
+            derandomize=again,
             database=None,
             suppress_health_check=list(HealthCheck),
         ),
@@ -185,9 +186,15 @@ def _run(examples: int, steps: int) -> None:
 
 
 def test_faults() -> None:
-    _run(examples=3, steps=6)
+    _run(examples=3, steps=6, again=True)
 
 
 @pytest.mark.slow
 def test_many_faults() -> None:
-    _run(examples=40, steps=12)
+    _run(examples=15, steps=12, again=bool(os.environ.get("CI") or os.environ.get("WORKBENCH_CI")))
+
+
+@pytest.mark.soak
+def test_faults_for_an_hour() -> None:
+    """Drawn anew each time."""
+    _run(examples=400, steps=15)
