@@ -128,11 +128,13 @@ def test_a_run_that_is_killed_says_nothing_and_is_not_running(tmp_path) -> None:
 
 
 def test_the_page_asks_nothing_of_the_internet_and_shows_what_came_of_the_code() -> None:
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "HBox(FloatProgress)"}
+    bar = nbformat.v4.new_output("display_data", data=view)
     made = nbformat.v4.new_notebook(
         cells=[
             nbformat.v4.new_markdown_cell("# The day"),
             nbformat.v4.new_code_cell(
-                "secret_of_the_cell = 1", outputs=[nbformat.v4.new_output("stream", text="seen")]
+                "secret_of_the_cell = 1", outputs=[nbformat.v4.new_output("stream", text="seen"), bar]
             ),
         ],
         metadata={"widgets": {"application/vnd.jupyter.widget-state+json": {"state": {}, "version_major": 2}}},
@@ -144,6 +146,8 @@ def test_the_page_asks_nothing_of_the_internet_and_shows_what_came_of_the_code()
     assert "The day" in told
     assert "seen" in told
     assert "secret_of_the_cell" not in told
+    assert "FloatProgress" not in told
+    assert len(made.cells[1].outputs) == 2
     assert "widgets" in made["metadata"]  # the notebook keeps them: JupyterLab shows their last state
 
 
