@@ -118,7 +118,8 @@ def test_free_names_are_the_projection_around_the_frozen(seed, gross, net):
         return
     got = kernels.project_limits(asked, frozen=frozen, **limits)
     expected = reference.project_around(asked, limits["max_weight"], gross, net, frozen)
-    np.testing.assert_allclose(got, expected, atol=1e-6)
+    # the reference stops within 1e-12 of an objective of order 100; its root is how far it may be from the one optimum
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
     assert ((got - asked) ** 2).sum() <= ((expected - asked) ** 2).sum() + 1e-8
 
 

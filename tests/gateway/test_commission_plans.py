@@ -7,6 +7,7 @@ FINRA's fee on sales in March 2026: 0.000195 a share; the SEC's was 0.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -33,29 +34,34 @@ app()
 """
 
 
-def traded(client: IB, side: str, quantity: int) -> tuple[float, float]:
+async def traded(client: IB, side: str, quantity: int) -> tuple[float, float]:
     """(USD of commission, value traded) of one market order."""
     trade = client.placeOrder(Stock("AAPL", "SMART", "USD"), MarketOrder(side, quantity))
     while sum(f.execution.shares for f in trade.fills if f.commissionReport.execId) < quantity:
-        assert client.waitOnUpdate(timeout=20)
+        await asyncio.wait_for(client.updateEvent, 20)
     fills = trade.fills
     return sum(f.commissionReport.commission for f in fills), sum(f.execution.shares * f.execution.price for f in fills)
+
+
+async def all_traded(port, orders):
+    """The same of each of these orders: (side, shares)."""
+    client = IB()
+    await client.connectAsync("127.0.0.1", port, clientId=1)
+    try:
+        return [await traded(client, side, quantity) for side, quantity in orders]
+    finally:
+        client.disconnect()
 
 
 @pytest.fixture
 def charged(simulated_gateway_factory):
     """Charges of an account under a plan: ((side, shares), ...) -> [(commission, value), ...]."""
 
-    def trade(commission, *orders):
+    def run(commission, *orders):
         served = simulated_gateway_factory(commission=commission, cash=1e7)
-        client = IB()
-        client.connect("127.0.0.1", served.port, clientId=1)
-        try:
-            return [traded(client, side, quantity) for side, quantity in orders]
-        finally:
-            client.disconnect()
+        return asyncio.run(all_traded(served.port, orders))
 
-    return trade
+    return run
 
 
 def test_fixed_is_half_a_cent_a_share_with_its_least_and_its_most(charged):
@@ -80,10 +86,8 @@ def test_the_books_keep_the_plan_and_another_is_refused(tmp_path):
         pass
     for again in (None, "fixed"):
         with SimulatedGateway(books=path, commission=again, speed=60, cash=1.0) as served:
-            client = IB()
-            client.connect("127.0.0.1", served.port, clientId=1)
-            assert traded(client, "BUY", 400)[0] == pytest.approx(2.00, abs=1e-6)
-            client.disconnect()
+            ((commission, _),) = asyncio.run(all_traded(served.port, [("BUY", 400)]))
+            assert commission == pytest.approx(2.00, abs=1e-6)
     with pytest.raises(ConfigError, match=r"'tiered' is not that of these books, which are charged by the fixed plan"):
         SimulatedGateway(books=path, commission="tiered")
 
