@@ -22,6 +22,7 @@ PAIRED = [
     "tests/scenario/test_embedded_market.py",
     "tests/scenario/test_real_panel.py",
     "tests/gateway/test_accelerated_day.py",
+    "tests/gateway/scenarios",
     "tests/data",
     "tests/execution",
     "tests/test_cli.py",

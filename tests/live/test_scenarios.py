@@ -65,6 +65,7 @@ def under_ib_async(folder: Path, *arguments: str, timeout_s: float) -> None:
     assert "passed" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("WORKBENCH_TEST_IB" in os.environ, reason="this is the run with the other library")
 def test_the_telling_scenarios_with_ib_async(tmp_path):
     under_ib_async(tmp_path, "-p", "no:xdist", "-m", "not slow", timeout_s=250)

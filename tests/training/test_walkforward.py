@@ -244,6 +244,7 @@ print(t.oofs["5m"].digest)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_where_it_was(tmp_path):
     script, cells, log = tmp_path / "train.py", tmp_path / "cells", tmp_path / "log"
     script.write_text(KILLED)

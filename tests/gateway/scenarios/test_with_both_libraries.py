@@ -147,6 +147,6 @@ def test_stories(library, group):
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize("library", ["ib_insync", "ib_async"])
+@pytest.mark.parametrize("library", ["ib_insync", pytest.param("ib_async", marks=pytest.mark.slow)])
 def test_an_ordinary_session_under_every_scenario(library, part):
     tell_stories(library, "everyday", *names()[part::PARTS])
