@@ -20,7 +20,6 @@ PAIRED = [
     "tests/live/test_accelerated_day.py",
     "tests/notebooks",
     "tests/scenario/test_embedded_market.py",
-    "tests/scenario/test_real_panel.py",
     "tests/gateway/test_accelerated_day.py",
     "tests/gateway/scenarios",
     "tests/data",
