@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from types import SimpleNamespace
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """A suite that a script started in its background inherits an ignored Ctrl-C, and so would all it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

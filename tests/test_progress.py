@@ -10,7 +10,6 @@ import threading
 import pytest
 
 from workbench.progress import interruptible
-from workbench.research import steps
 
 
 def press() -> None:
@@ -32,18 +31,6 @@ def test_an_interrupt_that_was_swallowed_is_raised_at_the_next_check():
 def test_an_interrupt_comes_through_at_once_where_nothing_swallows_it():
     with pytest.raises(KeyboardInterrupt), interruptible():
         press()
-
-
-def test_training_ends_wherever_a_library_swallowed_the_interrupt(monkeypatch):
-    """Under load a Ctrl-C between two pools of fits was lost, and training went on to its end."""
-
-    def swallows(job):
-        with contextlib.suppress(KeyboardInterrupt):
-            press()
-
-    monkeypatch.setattr(steps, "train_models", swallows)
-    with pytest.raises(KeyboardInterrupt):
-        steps._train(None)
 
 
 def test_beside_the_main_thread_it_does_nothing():

@@ -36,7 +36,7 @@ from workbench.decision.costs import CostModel
 from workbench.engine.backtest import naive_backtest, run_backtest
 from workbench.engine.recall import BookKeeper, Books
 from workbench.features.history import FeatureHistory
-from workbench.progress import interruptible, progress
+from workbench.progress import progress
 from workbench.research.experiments import record
 from workbench.research.job import Job
 from workbench.research.report_inputs import report_inputs
@@ -160,12 +160,9 @@ def train(job: Job) -> Outcome:
 
 
 def _train(job: Job) -> Outcome:
-    with interruptible() as check:  # a Ctrl-C that a library swallowed, wherever it was, ends it all the same
-        trained = train_models(job)
-        check()
-        with progress("truncation probe"):
-            verdict = truncation_probe(job.bars, job.daily, job.universe, job.settings, full=job.history)
-        check()
+    trained = train_models(job)
+    with progress("truncation probe"):
+        verdict = truncation_probe(job.bars, job.daily, job.universe, job.settings, full=job.history)
     _put_damaged_aside(job.ws.models_dir, MODELS_FORMAT, MODELS_VERSION)
     models = save_trained(trained, job.ws.models_dir)
     with progress("models against a constant"):
