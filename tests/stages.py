@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -31,7 +32,7 @@ PAIRED = [
 """Slow tests of which two may share the machine: simulated time waits for them, or nothing is measured in them. The
 longest come first, so that neither process waits for the other at the end."""
 BROWSER = "tests/e2e"
-"""Tests in a real browser: an event loop runs beside them, so they have a process of their own."""
+"""Tests in a real browser: an event loop runs beside them, so they have processes of their own."""
 
 LINT = [
     ("ruff", [f"{BIN}/ruff", "check", "."]),
@@ -49,7 +50,7 @@ SUITES = {
     ],
     "slow": [
         ("in pairs", [*PYTEST, "-n", "2", "--dist", "loadgroup", "-m", "slow and not soak", "--timeout=1800", *PAIRED]),
-        ("browser", [*PYTEST, BROWSER]),
+        ("browser", [*PYTEST, "-n", "2", "--dist", "loadfile", BROWSER]),
         (
             "slow tests",
             [
@@ -70,10 +71,12 @@ SUITES = {
 def run(suite: str) -> int:
     """Every stage of `suite` in turn; a failing stage does not hide the next ones. The number that failed."""
     outcome = []
+    # hundreds of processes start in a suite: not one of them compiles what another has compiled
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     for name, command in SUITES[suite]:
         print(f"=== {name}", flush=True)
         start = time.monotonic()
-        code = subprocess.run(command, cwd=ROOT, check=False).returncode
+        code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
         if code == 5 and suite in ("slow", "soak"):
             print(f"{name}: no test is marked for this suite")
             code = 0

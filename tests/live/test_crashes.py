@@ -35,7 +35,8 @@ SAMPLE = (
 """Of what the slow tests do at every site, the places where most is at stake."""
 
 SLOW, SOAK = pytest.mark.slow, pytest.mark.soak
-"""Half of the sites each, every second one: the other half is for a run by hand."""
+EVERY_FOURTH = [pytest.param(n, marks=SOAK if n else SLOW) for n in range(PARTS)]
+"""Every fourth site runs with the slow suite, the others by hand."""
 
 
 @dataclass(frozen=True)
@@ -130,13 +131,13 @@ def test_a_crash_of_the_engine_that_comes_after_a_crash(stage, tmp_path):
     assert (books, lost) == (stage.books, ())
 
 
-@pytest.mark.parametrize("part", [pytest.param(n, marks=SLOW if n < 2 else SOAK) for n in range(PARTS)])
+@pytest.mark.parametrize("part", EVERY_FOURTH)
 def test_crashes_at_every_kind_of_site(part, stage, tmp_path):
     sites = list(spread(stage.passed, 1))[part::PARTS]
     assert complaints(stage, tmp_path, iter(sites)) == []
 
 
-@pytest.mark.parametrize("part", [pytest.param(0, marks=SLOW), pytest.param(1, marks=SOAK)])
+@pytest.mark.parametrize("part", EVERY_FOURTH)
 def test_crashes_while_starting_again(part, stage, tmp_path):
     """Every site that the second engine passes before it trades: as if there were no second crash."""
     first = Site("broker:place", "after", 5)
@@ -150,7 +151,7 @@ def test_crashes_while_starting_again(part, stage, tmp_path):
             story.bar()
         story.rig.close()
     wrong = []
-    for number, second in enumerate(list(spread(story.points[1].passed, 1))[part::2]):
+    for number, second in enumerate(list(spread(story.points[1].passed, 1))[part::PARTS]):
         outcome = crashed(stage, tmp_path / str(number), first, second)
         if outcome != reference:
             wrong.append(f"{second}: {outcome} instead of {reference}")

@@ -27,6 +27,9 @@ QUICK = (
     "live_updates_lost",
 )
 """The most telling, for every run of the tests."""
+OTHERS = sorted(set(CASES) - set(QUICK))
+HALVES = [pytest.param(0, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.soak)]
+"""With ib_async, every second of the others runs with the slow suite, the rest by hand."""
 
 
 def test_every_scenario_has_its_case():
@@ -43,7 +46,7 @@ def test_a_telling_scenario(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(CASES) - set(QUICK)))
+@pytest.mark.parametrize("name", OTHERS)
 def test_any_other_scenario(name, tmp_path):
     play(name, CASES[name], tmp_path, check_everything)
 
@@ -57,7 +60,7 @@ def under_ib_async(folder: Path, *arguments: str, timeout_s: float) -> None:
         if entry.suffix != ".pth" and not entry.name.lower().replace("-", "_").startswith(OF_THE_LIBRARIES):
             (lent / entry.name).symlink_to(entry)
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{lent}", "WORKBENCH_TEST_IB": "ib_async"}
-    command = [ib_async_python(), "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments, str(Path(__file__))]
+    command = [ib_async_python(), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
     )
@@ -68,11 +71,12 @@ def under_ib_async(folder: Path, *arguments: str, timeout_s: float) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif("WORKBENCH_TEST_IB" in os.environ, reason="this is the run with the other library")
 def test_the_telling_scenarios_with_ib_async(tmp_path):
-    under_ib_async(tmp_path, "-p", "no:xdist", "-m", "not slow", timeout_s=250)
+    under_ib_async(tmp_path, "-m", "not slow and not soak", __file__, timeout_s=250)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("half", HALVES)
 @pytest.mark.timeout(900)
 @pytest.mark.skipif("WORKBENCH_TEST_IB" in os.environ, reason="this is the run with the other library")
-def test_the_other_scenarios_with_ib_async(tmp_path):
-    under_ib_async(tmp_path, "-n", "2", "-m", "slow", timeout_s=850)
+def test_the_other_scenarios_with_ib_async(half, tmp_path):
+    tests = (f"{__file__}::test_any_other_scenario[{name}]" for name in OTHERS[half::2])
+    under_ib_async(tmp_path, *tests, timeout_s=850)
